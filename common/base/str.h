@@ -1,0 +1,47 @@
+/* Strings and lists of strings. */
+#ifndef GANTRY_BASE_STR_H
+#define GANTRY_BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+bool str_eq(const char *a, const char *b); /* NULL equals NULL only */
+bool str_starts(const char *s, const char *prefix);
+bool str_ends(const char *s, const char *suffix);
+bool str_empty(const char *s); /* NULL or "" */
+
+/* Glob over a whole string: `*` any run without `/`, `**` any run, `?` one character but `/`,
+ * `[a-z]`, `\x`. Linear-time in practice: no exponential backtracking. */
+bool str_glob(const char *pattern, const char *s);
+
+/* A name of the product: [a-z0-9][a-z0-9-]{0,62} (docs/reference: names). */
+bool str_is_name(const char *s);
+
+/* True for valid UTF-8 without NUL. */
+bool str_is_utf8(const char *s, size_t len);
+
+/* Whole-string decimal; 0 or -1. */
+int str_to_i64(const char *s, int64_t *out);
+int str_to_u64(const char *s, uint64_t *out);
+int str_to_double(const char *s, double *out);
+
+/* "500ms", "60s", "15m", "2h", "3d", "1w" or sums like "1h30m" -> ms; a bare number is refused but
+ * "0". */
+int str_to_duration(const char *s, int64_t *ms);
+/* "512", "64Ki", "4Gi", "10M" ... -> bytes. */
+int str_to_size(const char *s, uint64_t *bytes);
+
+/* A list that owns its strings. Zero-initialise. items[count] is NULL once anything was added. */
+struct strv {
+    char **items;
+    size_t count;
+};
+void strv_add(struct strv *v, const char *s);
+void strv_addf(struct strv *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void strv_split(struct strv *v, const char *s, char sep); /* skips empty parts, trims blanks */
+bool strv_has(const struct strv *v, const char *s);
+void strv_sort(struct strv *v);
+void strv_release(struct strv *v);
+
+#endif

@@ -1,0 +1,103 @@
+/* The engine: what happens next in one pipeline. Pure: no I/O, no clock, no globals.
+ * docs/architecture.md, docs/reference/pipeline.md (the semantics) and docs/ledger.md (how a
+ * Decision comes to count).
+ *
+ *   engine_step     state, input, now -> the changes of a Decision; reads the state only
+ *   engine_fold     state, Decision -> state': the only writer of a state; replay never calls step
+ *   engine_publish  Decision -> the records it causes, with deterministic ids
+ *
+ * A state is of one pipeline. States compare by their encoding, which is canonical. */
+#ifndef GANTRY_ENGINE_ENGINE_H
+#define GANTRY_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/map.h"
+#include "base/sha256.h"
+#include "events/event.h"
+
+typedef struct Gantry__V1__Decision Gantry__V1__Decision;
+
+struct engine_state;
+
+struct engine_state *engine_state_new(const char *pipeline);
+void engine_state_free(struct engine_state *state);
+struct engine_state *engine_state_clone(const struct engine_state *state);
+
+const char *engine_state_pipeline(const struct engine_state *state);
+uint64_t
+engine_state_sequence(const struct engine_state *state); /* of its last Decision; 0: none */
+const uint8_t *
+engine_state_hash(const struct engine_state *state); /* of its last Decision's stored bytes */
+bool engine_state_has_definition(const struct engine_state *state);
+/* True if a Decision has ever taken the definition of this SHA-256. */
+bool engine_state_took_definition(const struct engine_state *state,
+                                  const uint8_t sha256[SHA256_SIZE]);
+/* The earliest `now` at which a clock input would change something; INT64_MAX: never. */
+int64_t engine_state_deadline(const struct engine_state *state);
+
+/* What an environment is now, by name; the promoter follows them on all partitions. */
+struct engine_environment {
+    const char *name, *deployer, *driver, *command;
+    const void *yaml;
+    size_t yaml_len;
+    const uint8_t *sha256;
+};
+
+enum engine_input_kind {
+    ENGINE_RECORD, /* a record of `definition` (a Pipeline), `source`, `command` or `result.*` */
+    ENGINE_CLOCK
+};
+
+struct engine_input {
+    enum engine_input_kind kind;
+    enum topic topic;    /* ENGINE_RECORD */
+    const void *message; /* unpacked, validated (event_unpack) */
+    const char *ce_id;
+    const char *command_refusal; /* TOPIC_COMMAND: the promoter refuses it (its definition was never
+                                    taken); NULL: step */
+    /* Answers for environments; NULL result: unknown, and the deploy is refused by the Decision. */
+    const struct engine_environment *(*environment)(const char *name, void *arg);
+    void *environment_arg;
+};
+
+/* Fills decision->changes with what the input changes at `now_ms` (the input's append time; for the
+ * clock the caller's own), and returns 1; 0: it changes nothing (a heartbeat, a copy) and no
+ * Decision is made; -1: a bug or a record that cannot be (err), to be dead-lettered. Of the
+ * Decision only `changes` and cause.actor are set; the changes are freed with
+ * engine_changes_free(). `epoch` goes into the ids. */
+int engine_step(const struct engine_state *state, const struct engine_input *input, uint64_t epoch,
+                int64_t now_ms, Gantry__V1__Decision *decision, struct err *err);
+void engine_changes_free(Gantry__V1__Decision *decision);
+
+/* Applies a Decision that counted (or is speculated to); `hash` is of its stored bytes. -1: its
+ * changes do not fit the state or hold a kind this version does not know: the caller stops. */
+int engine_fold(struct engine_state *state, const Gantry__V1__Decision *decision,
+                const uint8_t hash[SHA256_SIZE], struct err *err);
+
+/* One record to be published. Freed with the array by engine_records_free(). */
+struct engine_record {
+    enum topic topic;
+    char *key;
+    struct event_meta meta; /* all but traceparent */
+    struct buf value;
+};
+struct engine_records {
+    struct engine_record *items;
+    size_t count;
+};
+/* Events and requests of a Decision that counted, in order, index from 0. Depends on the Decision
+ * alone. */
+int engine_publish(const Gantry__V1__Decision *decision, struct engine_records *out,
+                   struct err *err);
+void engine_records_free(struct engine_records *records);
+
+/* Canonical bytes of a state (fixed order, sorted maps, a version) and back. */
+int engine_encode(const struct engine_state *state, struct buf *out, struct err *err);
+int engine_decode(struct engine_state **out, const void *data, size_t len, struct err *err);
+
+#endif

@@ -1,0 +1,62 @@
+/* An HTTP client on the loop: curl's multi interface. Redirects are not followed, only http and
+ * https are spoken, answers are bounded. SMTP mail goes the same way. */
+#ifndef GANTRY_HTTP_CLIENT_H
+#define GANTRY_HTTP_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "loop/loop.h"
+
+struct http_client;
+struct http_call;
+
+struct http_client *http_client_new(struct loop *loop);
+void http_client_free(
+    struct http_client *client); /* calls under way are dropped without a callback */
+
+struct http_response {
+    int status;       /* 0: no answer, see err */
+    const char *body; /* NUL-terminated; valid during the callback */
+    size_t len;
+    const char *(*header)(const struct http_response *response,
+                          const char *name); /* NULL if absent */
+    void *impl;
+    struct err err; /* code ERR_NONE when there is an answer, whatever its status */
+};
+typedef void http_done_fn(const struct http_response *response, void *arg);
+
+struct http_call_opts {
+    const char *method; /* NULL: GET */
+    const char *url;
+    const char *const *headers; /* "Name: value", NULL-ended; may be NULL */
+    const void *body;
+    size_t body_len;
+    int64_t timeout_ms;  /* 0: 30 s for all of it */
+    size_t limit;        /* of the answer's body; 0: 8 MiB */
+    const char *ca_file; /* NULL: the system's */
+    /* Called as the body arrives instead of collecting it (streams); return non-zero to end. */
+    int (*on_data)(const char *data, size_t len, void *arg);
+};
+/* All is copied. NULL and *err: it could not be begun. */
+struct http_call *http_call(struct http_client *client, const struct http_call_opts *opts,
+                            http_done_fn *done, void *arg, struct err *err);
+void http_call_cancel(struct http_call *call); /* no callback follows */
+
+struct smtp_opts {
+    const char *url;             /* smtp://host:port or smtps://; STARTTLS by `tls` */
+    const char *user, *password; /* NULL: none */
+    int tls;                     /* 0 never, 1 when offered, 2 required */
+    const char *ca_file;
+    const char *from;
+    const char *const *to; /* NULL-ended */
+    const void *message;   /* RFC 5322, CRLF */
+    size_t message_len;
+    int64_t timeout_ms;
+};
+struct http_call *smtp_send(struct http_client *client, const struct smtp_opts *opts,
+                            http_done_fn *done, void *arg,
+                            struct err *err); /* response->status: SMTP's, 250 is good */
+
+#endif
