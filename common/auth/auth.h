@@ -45,6 +45,10 @@ int auth_check(const struct auth *auth, const char *authorization, int64_t now_m
 /* True if the person has the role, directly or implied. */
 bool auth_may(const struct auth_person *person, enum auth_role role);
 
+/* Role names -> their bits; 0 and *err (which names the first that is none) when one is unknown or
+ * none is given. */
+unsigned auth_roles_parse(char *const *names, size_t count, struct err *err);
+
 /* 256 random bits as gty_<base64url>; the caller shows it once. */
 #define AUTH_TOKEN_SIZE 64
 void auth_token_make(char out[AUTH_TOKEN_SIZE], uint8_t sha256[32]);
