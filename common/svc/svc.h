@@ -47,6 +47,7 @@ struct svc_def {
     int port;
     const struct conf_item *items; /* its own section; may be NULL */
     void *conf;                    /* their target */
+    void *app; /* given to start() as svc->app; may be NULL */
     unsigned workers;              /* for loop_work(); 0: 4 */
     const char *cors_origin_conf;  /* NULL, or "console-url": that origin may call (the approver) */
     /* Wires topics, handlers and routes. Kafka may be away: that is no failure. */
