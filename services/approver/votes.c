@@ -1,0 +1,315 @@
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "gantry/v1/event.pb-c.h"
+#include "gantry/v1/request.pb-c.h"
+#include "gantry/v1/result.pb-c.h"
+#include "log/log.h"
+#include "services/approver/approver.h"
+
+#define BODY_MAX          (64 * 1024)
+#define COMMENT_CHARS_MAX 2000
+#define KEY_MAX           255
+#define WAIT_MS           5000
+#define WAITING_MAX       1000
+
+/* A vote whose caller waits for what the promoter makes of it. */
+struct waiter {
+    struct votes *votes;
+    struct http_request *req; /* NULL: the caller went away */
+    struct loop_timer *timer;
+    char ce_id[ID_SIZE];
+    char approval_id[64];
+    bool acknowledged;
+    bool in_flight; /* the producer still holds us as its argument */
+};
+
+struct votes {
+    struct approver *app;
+    struct map *waiting; /* ce_id -> struct waiter, not owned */
+};
+
+struct votes *votes_new(struct approver *app)
+{
+    struct votes *votes = mem_alloc(sizeof *votes);
+
+    votes->app = app;
+    votes->waiting = map_new(NULL);
+    return votes;
+}
+
+static void waiter_free_if_done(struct waiter *waiter)
+{
+    if (waiter->req || waiter->in_flight)
+        return;
+    if (waiter->votes && map_get(waiter->votes->waiting, waiter->ce_id) == waiter)
+        map_del(waiter->votes->waiting, waiter->ce_id);
+    loop_timer_free(waiter->timer);
+    free(waiter);
+}
+
+void votes_free(struct votes *votes)
+{
+    if (!votes)
+        return;
+    for (struct map_iter it = {0}; map_next(votes->waiting, &it);) {
+        struct waiter *waiter = it.value;
+
+        loop_timer_free(waiter->timer);
+        free(waiter);
+    }
+    map_free(votes->waiting);
+    free(votes);
+}
+
+static void answered(struct waiter *waiter)
+{
+    waiter->req = NULL;
+    waiter_free_if_done(waiter);
+}
+
+static void on_close(void *arg)
+{
+    answered(arg);
+}
+
+static void on_timeout(void *arg)
+{
+    struct waiter *waiter = arg;
+    char location[128];
+
+    if (!waiter->req)
+        return;
+    if (!waiter->acknowledged) {
+        http_reply_header(waiter->req, "Retry-After", "5");
+        http_reply_problem(
+            waiter->req, 503, NULL,
+            "Kafka has not acknowledged the vote; send it again with the same Idempotency-Key");
+    } else {
+        snprintf(location, sizeof location, "/api/v1/approvals/%s", waiter->approval_id);
+        http_reply_header(waiter->req, "Location", location);
+        http_reply_json(waiter->req, 202,
+                        json_pack("{s:s, s:s}", "status", "stored", "detail",
+                                  "the vote is stored and not counted yet; look again soon"));
+    }
+    answered(waiter);
+}
+
+static void on_ack(const struct bus_ack *ack, void *arg)
+{
+    struct waiter *waiter = arg;
+
+    waiter->in_flight = false;
+    waiter->acknowledged = ack->ok;
+    if (!ack->ok && waiter->req) {
+        http_reply_header(waiter->req, "Retry-After", "5");
+        http_reply_problem(
+            waiter->req, 503, NULL,
+            "Kafka did not take the vote; send it again with the same Idempotency-Key");
+        waiter->req = NULL;
+    }
+    if (!ack->ok)
+        log_error("vote not stored", LOG_S("approval", waiter->approval_id), LOG_E(&ack->err));
+    waiter_free_if_done(waiter);
+}
+
+static void reply_counted(struct waiter *waiter, const Gantry__V1__ApprovalRequest *approval)
+{
+    http_reply_json(
+        waiter->req, 200,
+        json_pack("{s:s, s:o}", "status", "counted", "approval", event_to_json(approval)));
+    answered(waiter);
+}
+
+void votes_event(struct votes *votes, const Gantry__V1__ReleaseEvent *event)
+{
+    struct waiter *waiter = map_get(votes->waiting, event->cause_id);
+
+    if (!waiter || !waiter->req)
+        return;
+    if (event->fact_case == GANTRY__V1__RELEASE_EVENT__FACT_VOTE_COUNTED) {
+        reply_counted(waiter, event->vote_counted->approval);
+    } else if (event->fact_case == GANTRY__V1__RELEASE_EVENT__FACT_VOTE_REFUSED) {
+        http_reply_problem(waiter->req, 409, "Vote refused", event->vote_refused->reason);
+        answered(waiter);
+    }
+}
+
+/* What the body says, checked. Strings point into *body. */
+struct ballot {
+    Gantry__V1__Verdict verdict;
+    const char *digest;
+    const char *comment;
+};
+
+static const char *comment_problem(const char *comment)
+{
+    size_t chars = 0;
+
+    for (const char *c = comment; *c; c++) {
+        unsigned char byte = (unsigned char)*c;
+
+        if ((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f)
+            return "the comment holds a control character";
+        chars += (byte & 0xc0) != 0x80;
+    }
+    return chars > COMMENT_CHARS_MAX ? "the comment is longer than 2,000 characters" : NULL;
+}
+
+static int read_ballot(struct http_request *req, json_t *body, struct ballot *out)
+{
+    const char *verdict = json_string_value(json_object_get(body, "verdict"));
+    const json_t *comment = json_object_get(body, "comment");
+    const char *problem = NULL;
+
+    out->digest = json_string_value(json_object_get(body, "digest"));
+    out->comment = comment ? json_string_value(comment) : "";
+    if (str_eq(verdict, "approve"))
+        out->verdict = GANTRY__V1__VERDICT__VERDICT_APPROVE;
+    else if (str_eq(verdict, "reject"))
+        out->verdict = GANTRY__V1__VERDICT__VERDICT_REJECT;
+    else
+        problem = "`verdict` must be \"approve\" or \"reject\"";
+    if (!problem && str_empty(out->digest))
+        problem =
+            "`digest` must be the one that you saw in the approval; a vote counts for that alone";
+    if (!problem && !out->comment)
+        problem = "`comment` must be a string";
+    if (!problem)
+        problem = comment_problem(out->comment);
+    if (!problem)
+        return 0;
+    http_reply_problem(req, 400, NULL, problem);
+    return -1;
+}
+
+/* An early no for what is plain already here; the promoter decides everything else. */
+static const char *may_not_vote(const Gantry__V1__ApprovalRequest *request,
+                                const struct auth_person *person)
+{
+    char entry[300];
+
+    if (request->n_by == 0)
+        return NULL;
+    for (size_t i = 0; i < request->n_by; i++) {
+        for (size_t g = 0; g < person->groups.count; g++) {
+            snprintf(entry, sizeof entry, "group:%s", person->groups.items[g]);
+            if (str_eq(entry, request->by[i]))
+                return NULL;
+        }
+        snprintf(entry, sizeof entry, "user:%s", person->email);
+        if (*person->email && strcasecmp(entry, request->by[i]) == 0)
+            return NULL;
+        snprintf(entry, sizeof entry, "user:%s", person->subject);
+        if (str_eq(entry, request->by[i]))
+            return NULL;
+    }
+    return "you are not among those who may vote on this approval (its `by`)";
+}
+
+static int produce_vote(struct votes *votes, struct waiter *waiter,
+                        const Gantry__V1__ApprovalRequest *request, const struct ballot *ballot,
+                        struct auth_person *person, struct err *err)
+{
+    Gantry__V1__ActionResult result = GANTRY__V1__ACTION_RESULT__INIT;
+    Gantry__V1__Vote vote = GANTRY__V1__VOTE__INIT;
+    Gantry__V1__Actor voter = GANTRY__V1__ACTOR__INIT;
+    struct event_meta meta = {0};
+
+    voter.subject = person->subject;
+    voter.name = person->name;
+    voter.email = person->email;
+    voter.groups = person->groups.items;
+    voter.n_groups = person->groups.count;
+    vote.approval_id = request->approval_id;
+    vote.verdict = ballot->verdict;
+    vote.digest = (char *)ballot->digest;
+    vote.comment = (char *)ballot->comment;
+    vote.voter = &voter;
+    vote.cast_ms = clock_now_ms();
+    result.pipeline = request->pipeline;
+    result.executor = votes->app->svc->conf.instance_id;
+    result.body_case = GANTRY__V1__ACTION_RESULT__BODY_VOTE;
+    result.vote = &vote;
+    snprintf(meta.id, sizeof meta.id, "%s", waiter->ce_id);
+    snprintf(meta.subject, sizeof meta.subject, "%s/%llu", request->pipeline,
+             (unsigned long long)request->release);
+    return bus_produce(votes->app->producer, TOPIC_RESULT_APPROVAL, &meta, &result, on_ack, waiter,
+                       err);
+}
+
+static void cast(struct votes *votes, struct http_request *req,
+                 const Gantry__V1__ApprovalRequest *request, const struct ballot *ballot,
+                 struct auth_person *person)
+{
+    const char *key = http_req_header(req, "Idempotency-Key");
+    struct waiter *waiter = mem_alloc(sizeof *waiter);
+    char random[ID_SIZE];
+    struct err err;
+
+    id_random(random);
+    event_id_vote(waiter->ce_id, person->subject, str_empty(key) ? random : key);
+    snprintf(waiter->approval_id, sizeof waiter->approval_id, "%s", request->approval_id);
+    waiter->votes = votes;
+    if (map_get(votes->waiting, waiter->ce_id)) {
+        http_reply_problem(req, 409, NULL,
+                           "the same vote (its Idempotency-Key) is being counted right now");
+        free(waiter);
+        return;
+    }
+    waiter->req = req;
+    waiter->in_flight = true;
+    waiter->timer = loop_timer_new(votes->app->svc->loop, on_timeout, waiter);
+    map_set(votes->waiting, waiter->ce_id, waiter);
+    if (produce_vote(votes, waiter, request, ballot, person, &err) < 0) {
+        waiter->in_flight = false;
+        http_reply_err(req, &err);
+        answered(waiter);
+        return;
+    }
+    http_req_on_close(req, on_close, waiter);
+    loop_timer_arm(waiter->timer, WAIT_MS);
+}
+
+static void post(struct http_request *req, void *arg)
+{
+    struct approver *app = arg;
+    const char *key = http_req_header(req, "Idempotency-Key");
+    const Gantry__V1__ApprovalRequest *request;
+    struct auth_person person;
+    struct ballot ballot;
+    const char *refusal;
+    json_t *body = NULL;
+
+    if (approver_person(app, req, AUTH_APPROVER, &person) < 0)
+        return;
+    if (http_req_json(req, &body) < 0 || read_ballot(req, body, &ballot) < 0)
+        goto out;
+    request = approvals_get(app->approvals, http_req_param(req, "id"));
+    if (!request)
+        http_reply_problem(req, 404, NULL,
+                           "no such approval; GET /api/v1/approvals lists those that are open");
+    else if (request->verb == GANTRY__V1__APPROVAL_VERB__APPROVAL_VERB_CLOSED)
+        http_reply_problem(req, 409, NULL,
+                           request->reason && *request->reason ? request->reason
+                                                               : "the approval is closed");
+    else if ((refusal = may_not_vote(request, &person)))
+        http_reply_problem(req, 403, NULL, refusal);
+    else if (key && strlen(key) > KEY_MAX)
+        http_reply_problem(req, 400, NULL, "Idempotency-Key is longer than 255 bytes");
+    else if (map_count(app->votes->waiting) >= WAITING_MAX)
+        http_reply_problem(req, 503, NULL, "too many votes wait to be counted; try again soon");
+    else if (approver_kafka_or_503(app, req) == 0)
+        cast(app->votes, req, request, &ballot, &person);
+out:
+    json_decref(body);
+    auth_person_release(&person);
+}
+
+void votes_routes(struct approver *app)
+{
+    http_route(app->svc->http, "POST", "/api/v1/approvals/{id}/votes", BODY_MAX, post, app);
+}
