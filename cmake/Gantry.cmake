@@ -25,10 +25,11 @@ pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET libssl libcrypto)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
 
 add_library(gantry_options INTERFACE)
+string(LENGTH "${GANTRY_SANITIZE}" sanitized)
 target_compile_options(gantry_options INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
     -fstack-protector-strong -fno-strict-aliasing $<$<BOOL:${GANTRY_WERROR}>:-Werror>)
 target_compile_definitions(gantry_options INTERFACE _GNU_SOURCE GANTRY_VERSION="${PROJECT_VERSION}"
-    $<$<AND:$<NOT:$<CONFIG:Debug>>,$<STREQUAL:${GANTRY_SANITIZE},>>:_FORTIFY_SOURCE=2>)
+    $<$<NOT:$<OR:$<CONFIG:Debug>,$<BOOL:${sanitized}>>>:_FORTIFY_SOURCE=2>)
 target_include_directories(gantry_options INTERFACE ${CMAKE_SOURCE_DIR}/common ${CMAKE_SOURCE_DIR})
 if(GANTRY_SANITIZE)
     add_compile_options(-fsanitize=${GANTRY_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
