@@ -121,6 +121,11 @@ struct bus_group_handler {
      * because the session ended. */
     void (*on_assign)(struct bus_group *group, int32_t partition, void *arg);
     void (*on_revoke)(struct bus_group *group, int32_t partition, bool lost, void *arg);
+    /* The topic's partition was read to its end as it is now; `end_offset` is where the next record
+     * will stand, beyond what compaction or retention took away. Told again each time the end is
+     * reached, after more came or after a seek. NULL: not interested. */
+    void (*on_end)(struct bus_group *group, enum topic topic, int32_t partition, int64_t end_offset,
+                   void *arg);
     void *arg;
 };
 
