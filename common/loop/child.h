@@ -34,11 +34,17 @@ struct loop_child_opts {
     void (*on_exit)(struct loop_child *child, const struct loop_child_exit *result, void *arg);
     void *arg;
     /* Runs in the child between fork and exec; async-signal-safe calls only; non-zero ends it with
-     * 127. NULL: none. */
+     * 127. Descriptors above 2 close at exec unless it clears their FD_CLOEXEC. NULL: none. */
     int (*pre_exec)(void *arg);
     void *pre_exec_arg;
+    /* pre_exec makes system calls only: it writes nothing to memory and does not wait for its
+     * parent. The child then shares the parent's memory until exec, as it does without pre_exec,
+     * which is faster than a copy and reports a failed exec here. */
+    bool pre_exec_shares;
 };
 
+/* ERR_NOT_FOUND or ERR_DENIED: argv[0] is not there or not a program that may run. With a pre_exec
+ * that does not share, an exec that fails shows as exit code 127 and a line on standard error. */
 int loop_child_start(struct loop_child **out, struct loop *loop, const struct loop_child_opts *opts,
                      struct err *err);
 /* SIGTERM to its group, SIGKILL after the grace; on_exit follows. */

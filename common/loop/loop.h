@@ -13,10 +13,13 @@
 struct event_base;
 struct loop;
 
-struct loop *
-loop_new(unsigned workers);        /* workers: threads for loop_work(), started when first needed */
-void loop_free(struct loop *loop); /* waits for work that runs; its done callbacks are called */
-void loop_run(struct loop *loop);  /* until loop_stop() */
+/* workers: threads for loop_work() at most, started when needed (0: 4). Ignores SIGPIPE in the
+ * process and resets SIGCHLD. */
+struct loop *loop_new(unsigned workers);
+/* Finishes the work that was asked for, calls what was posted and its done callbacks, kills and
+ * reaps children that still run (no callback). NULL is accepted. */
+void loop_free(struct loop *loop);
+void loop_run(struct loop *loop); /* until loop_stop() */
 void loop_stop(struct loop *loop);
 /* Runs callbacks for at most `ms`, or until *stop is true (NULL: the time alone). For tests and
  * ordered shutdown. */
@@ -46,7 +49,8 @@ void loop_timer_free(
 struct loop_fd;
 struct loop_fd *loop_fd_new(struct loop *loop, int fd, int what, void (*fn)(int what, void *arg),
                             void *arg);
-void loop_fd_free(struct loop_fd *watch);
+void loop_fd_watch(struct loop_fd *watch, int what); /* something else from now on; 0: nothing */
+void loop_fd_free(struct loop_fd *watch);            /* NULL is accepted */
 
 /* Signals of the process, e.g. SIGTERM. */
 struct loop_signal;
