@@ -58,6 +58,11 @@ int event_pack(struct buf *out, const void *message, struct err *err);
 /* Unpacks and validates the topic's message: enums known, names well formed, sizes and counts in
  * bounds, required parts there (the oneof chosen). *out is freed with event_free(). */
 int event_unpack(void **out, enum topic topic, const void *data, size_t len, struct err *err);
+/* Its two halves. event_parse() only decodes, in bounded memory: for a reader of the ledger, who
+ * must tell a record that is void from one that counts and holds what this version does not know.
+ * event_check() only validates: bus_produce() refuses with it what readers would refuse. */
+int event_parse(void **out, enum topic topic, const void *data, size_t len, struct err *err);
+int event_check(enum topic topic, const void *message, struct err *err);
 void event_free(void *message);         /* protobuf_c_message_free_unpacked; NULL accepted */
 void *event_clone(const void *message); /* deep copy by packing; freed with event_free() */
 

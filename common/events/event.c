@@ -1,0 +1,247 @@
+#include "events/event.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define SPECVERSION  "1.0"
+#define CONTENT_TYPE "application/protobuf"
+
+/* What a message may take unpacked: small elements grow most, an empty one of a list from two
+ * bytes to some hundred. */
+#define UNPACKED_MAX ((size_t)32 * EVENT_VALUE_MAX)
+
+static void add_header(struct event_header *out, size_t *n, const char *name, const char *value)
+{
+    if (str_empty(value))
+        return;
+    out[(*n)++] = (struct event_header){.name = name, .value = value, .len = strlen(value)};
+}
+
+size_t event_headers(const struct event_meta *meta, char time_text[CLOCK_RFC3339_SIZE],
+                     struct event_header out[EVENT_HEADERS_MAX])
+{
+    size_t n = 0;
+    time_text[0] = '\0';
+    if (meta->time_ms > 0)
+        clock_rfc3339(meta->time_ms, time_text);
+    add_header(out, &n, "ce_specversion", SPECVERSION);
+    add_header(out, &n, "ce_id", meta->id);
+    add_header(out, &n, "ce_source", meta->source);
+    add_header(out, &n, "ce_type", meta->type);
+    add_header(out, &n, "ce_time", time_text);
+    add_header(out, &n, "ce_subject", meta->subject);
+    add_header(out, &n, "content-type", CONTENT_TYPE);
+    add_header(out, &n, "traceparent", meta->traceparent);
+    return n;
+}
+
+/* Copies a header's value where it is printable UTF-8 that fits. */
+static int copy_text(char *out, size_t size, const struct event_header *header, struct err *err)
+{
+    const char *text = header->value;
+    if (header->len >= size)
+        return err_set(err, ERR_INVALID, "header '%s' has %zu bytes, more than %zu", header->name,
+                       header->len, size - 1);
+    if (header->len && !str_is_utf8(text, header->len))
+        return err_set(err, ERR_INVALID, "header '%s' is not UTF-8", header->name);
+    for (size_t i = 0; i < header->len; i++) {
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            return err_set(err, ERR_INVALID, "header '%s' holds a control character", header->name);
+    }
+    if (header->len)
+        memcpy(out, text, header->len);
+    out[header->len] = '\0';
+    return 0;
+}
+
+static bool all_zero(const char *hex, size_t len)
+{
+    return strspn(hex, "0") >= len;
+}
+
+/* W3C Trace Context: version-traceid-parentid-flags in lower-case hex. */
+static bool trace_valid(const char *s)
+{
+    if (strlen(s) != EVENT_TRACEPARENT_SIZE - 1 || s[2] != '-' || s[35] != '-' || s[52] != '-')
+        return false;
+    for (size_t i = 0; s[i]; i++) {
+        if (i != 2 && i != 35 && i != 52 && !strchr("0123456789abcdef", s[i]))
+            return false;
+    }
+    return strncmp(s, "ff", 2) != 0 && !all_zero(s + 3, 32) && !all_zero(s + 36, 16);
+}
+
+int event_read_headers(struct event_meta *out, const struct event_header *headers, size_t count,
+                       struct err *err)
+{
+    char version[16] = "", content_type[128] = "", time_text[64] = "", trace[128] = "";
+    const struct {
+        const char *name;
+        char *value;
+        size_t size;
+    } known[] = {
+        {"ce_specversion", version, sizeof(version)},
+        {"ce_id", out->id, sizeof(out->id)},
+        {"ce_source", out->source, sizeof(out->source)},
+        {"ce_type", out->type, sizeof(out->type)},
+        {"ce_subject", out->subject, sizeof(out->subject)},
+        {"ce_time", time_text, sizeof(time_text)},
+        {"content-type", content_type, sizeof(content_type)},
+    };
+    memset(out, 0, sizeof(*out));
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < sizeof(known) / sizeof(*known); k++) {
+            if (strcmp(headers[i].name, known[k].name) == 0 &&
+                copy_text(known[k].value, known[k].size, &headers[i], err) != 0)
+                return -1;
+        }
+        if (strcmp(headers[i].name, "traceparent") == 0 &&
+            copy_text(trace, sizeof(trace), &headers[i], NULL) == 0 && trace_valid(trace))
+            memcpy(out->traceparent, trace, EVENT_TRACEPARENT_SIZE);
+    }
+    if (strcmp(version, SPECVERSION) != 0)
+        return err_set(err, ERR_INVALID, "ce_specversion is '%s', only " SPECVERSION " is read",
+                       version);
+    if (!*out->id || !*out->source || !*out->type)
+        return err_set(err, ERR_INVALID, "header %s is missing",
+                       !*out->id       ? "ce_id"
+                       : !*out->source ? "ce_source"
+                                       : "ce_type");
+    if (*content_type && strcmp(content_type, CONTENT_TYPE) != 0)
+        return err_set(err, ERR_INVALID, "content-type is '%s', only " CONTENT_TYPE " is read",
+                       content_type);
+    if (*time_text && clock_parse_rfc3339(time_text, &out->time_ms) != 0)
+        return err_set(err, ERR_INVALID, "ce_time '%s' is no RFC 3339 time", time_text);
+    return 0;
+}
+
+/* trace: 32 hex digits, span: 16 at least */
+static void trace_write(char out[EVENT_TRACEPARENT_SIZE], const char *trace, const char *span)
+{
+    snprintf(out, EVENT_TRACEPARENT_SIZE, "00-%.32s-%.16s-01", trace, span);
+}
+
+void event_trace(char out[EVENT_TRACEPARENT_SIZE], const char *parent)
+{
+    char trace[ID_SIZE], span[ID_SIZE];
+    id_random(trace);
+    id_random(span);
+    if (parent && trace_valid(parent))
+        memcpy(trace, parent + 3, ID_SIZE - 1);
+    trace_write(out, trace, span);
+}
+
+void event_trace_of(char out[EVENT_TRACEPARENT_SIZE], const char *parent, const char *id)
+{
+    char trace[ID_SIZE], span[ID_SIZE];
+    id_make(trace, "trace", id, NULL);
+    id_make(span, "span", id, NULL);
+    if (parent && trace_valid(parent))
+        memcpy(trace, parent + 3, ID_SIZE - 1);
+    trace_write(out, trace, span);
+}
+
+struct buf_sink {
+    ProtobufCBuffer base;
+    struct buf *buf;
+};
+
+static void sink_append(ProtobufCBuffer *base, size_t len, const uint8_t *data)
+{
+    struct buf_sink *sink = (struct buf_sink *)base;
+    buf_add(sink->buf, data, len);
+}
+
+int event_pack(struct buf *out, const void *message, struct err *err)
+{
+    const ProtobufCMessage *msg = message;
+    struct buf_sink sink = {.base.append = sink_append, .buf = out};
+    size_t size = protobuf_c_message_get_packed_size(msg);
+    if (size > EVENT_VALUE_MAX)
+        return err_set(err, ERR_LIMIT, "%s has %zu bytes, more than the %d that a record may have",
+                       msg->descriptor->short_name, size, EVENT_VALUE_MAX);
+    protobuf_c_message_pack_to_buffer(msg, &sink.base);
+    if (out->overflow)
+        return err_set(err, ERR_LIMIT, "%s has %zu bytes, more than its buffer takes",
+                       msg->descriptor->short_name, size);
+    return 0;
+}
+
+struct budget {
+    size_t left;
+};
+
+static void *budget_alloc(void *data, size_t size)
+{
+    struct budget *budget = data;
+    if (size > budget->left)
+        return NULL;
+    budget->left -= size;
+    return malloc(size ? size : 1);
+}
+
+static void budget_free(void *data, void *ptr)
+{
+    (void)data;
+    free(ptr);
+}
+
+static void *unpack_bounded(const ProtobufCMessageDescriptor *desc, const void *data, size_t len,
+                            size_t max)
+{
+    struct budget budget = {.left = max};
+    ProtobufCAllocator allocator = {
+        .alloc = budget_alloc, .free = budget_free, .allocator_data = &budget};
+    return protobuf_c_message_unpack(desc, &allocator, len, len ? data : (const void *)"");
+}
+
+int event_parse(void **out, enum topic topic, const void *data, size_t len, struct err *err)
+{
+    *out = NULL;
+    const struct topic_info *info = topic_info(topic);
+    if (!info || !info->descriptor)
+        return err_set(err, ERR_INTERNAL, "topic %s has no message",
+                       info ? info->name : "(unknown)");
+    if (len > EVENT_VALUE_MAX)
+        return err_set(err, ERR_INVALID, "value has %zu bytes, more than %d", len, EVENT_VALUE_MAX);
+    const ProtobufCMessageDescriptor *desc = info->descriptor;
+    *out = unpack_bounded(desc, data, len, UNPACKED_MAX);
+    if (!*out)
+        return err_set(err, ERR_INVALID, "value of %zu bytes is no %s", len, desc->short_name);
+    return 0;
+}
+
+int event_unpack(void **out, enum topic topic, const void *data, size_t len, struct err *err)
+{
+    if (event_parse(out, topic, data, len, err) != 0)
+        return -1;
+    if (event_check(topic, *out, err) != 0) {
+        event_free(*out);
+        *out = NULL;
+        return -1;
+    }
+    return 0;
+}
+
+void event_free(void *message)
+{
+    if (message)
+        protobuf_c_message_free_unpacked(message, NULL);
+}
+
+void *event_clone(const void *message)
+{
+    const ProtobufCMessage *msg = message;
+    size_t size = protobuf_c_message_get_packed_size(msg);
+    uint8_t *packed = mem_alloc(size + 1);
+    protobuf_c_message_pack(msg, packed);
+    void *copy = unpack_bounded(msg->descriptor, packed, size, SIZE_MAX);
+    free(packed);
+    return copy;
+}
