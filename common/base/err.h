@@ -34,7 +34,8 @@ int err_set(struct err *err, enum err_code code, const char *fmt, ...)
 /* Puts "<context>: " before the message that is there; returns -1. */
 int err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* err_set() with strerror(errno_value) appended. */
+/* err_set() with strerror(errno_value) appended: ERR_NOT_FOUND for ENOENT, ERR_DENIED for EACCES
+ * and EPERM, otherwise ERR_IO. */
 int err_errno(struct err *err, int errno_value, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

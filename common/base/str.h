@@ -16,6 +16,7 @@ bool str_empty(const char *s); /* NULL or "" */
 bool str_glob(const char *pattern, const char *s);
 
 /* A name of the product: [a-z0-9][a-z0-9-]{0,62} (docs/reference: names). */
+#define STR_NAME_MAX 63
 bool str_is_name(const char *s);
 
 /* True for valid UTF-8 without NUL. */

@@ -1,0 +1,162 @@
+/* DESIGN: the pattern is read as tokens, and all ways to match are followed at once, character by
+ * character: `live[i]` says that the string so far can be matched by the first i tokens. Time is
+ * O(pattern x string) whatever the pattern, so a definition's author cannot stall a service. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+
+enum token_type { TOKEN_CHAR, TOKEN_ANY, TOKEN_SET, TOKEN_STAR, TOKEN_STARSTAR };
+
+struct token {
+    enum token_type type;
+    uint32_t c;
+    const char *set; /* TOKEN_SET: after the bracket */
+    const char *set_end;
+};
+
+/* The next character; a byte that is not UTF-8 stands for itself. */
+static uint32_t take_char(const char **s)
+{
+    const unsigned char *p = (const unsigned char *)*s;
+    size_t len = p[0] < 0xC0 ? 1 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
+    uint32_t c = len == 1 ? p[0] : p[0] & (0x7Fu >> len);
+
+    for (size_t i = 1; i < len; i++) {
+        if ((p[i] & 0xC0) != 0x80) {
+            *s += 1;
+            return p[0];
+        }
+        c = c << 6 | (p[i] & 0x3Fu);
+    }
+    *s += len;
+    return c;
+}
+
+/* The closing bracket of a set that begins at `s`, or NULL: then the bracket is a plain one. */
+static const char *set_end(const char *s)
+{
+    if (*s == '!' || *s == '^')
+        s++;
+    if (*s == ']')
+        s++;
+    for (; *s && *s != ']'; s++)
+        if (*s == '\\' && s[1])
+            s++;
+    return *s ? s : NULL;
+}
+
+static bool set_has(const struct token *token, uint32_t c)
+{
+    const char *p = token->set;
+    bool negated = *p == '!' || *p == '^';
+    bool found = false;
+
+    if (c == '/')
+        return false;
+    if (negated)
+        p++;
+    while (p < token->set_end) {
+        uint32_t low, high;
+
+        if (*p == '\\')
+            p++;
+        low = high = take_char(&p);
+        if (*p == '-' && p + 1 < token->set_end) {
+            p++;
+            if (*p == '\\')
+                p++;
+            high = take_char(&p);
+        }
+        found = found || (c >= low && c <= high);
+    }
+    return found != negated;
+}
+
+static size_t tokenize(const char *p, struct token *tokens)
+{
+    size_t count = 0;
+
+    while (*p) {
+        struct token *token = &tokens[count++];
+        const char *end = *p == '[' ? set_end(p + 1) : NULL;
+
+        if (*p == '*') {
+            token->type = p[1] == '*' ? TOKEN_STARSTAR : TOKEN_STAR;
+            p += p[1] == '*' ? 2 : 1;
+        } else if (*p == '?') {
+            token->type = TOKEN_ANY;
+            p++;
+        } else if (end) {
+            *token = (struct token){.type = TOKEN_SET, .set = p + 1, .set_end = end};
+            p = end + 1;
+        } else {
+            if (*p == '\\' && p[1])
+                p++;
+            *token = (struct token){.type = TOKEN_CHAR, .c = take_char(&p)};
+        }
+    }
+    return count;
+}
+
+static bool is_star(const struct token *token)
+{
+    return token->type == TOKEN_STAR || token->type == TOKEN_STARSTAR;
+}
+
+static bool takes(const struct token *token, uint32_t c)
+{
+    switch (token->type) {
+    case TOKEN_CHAR:
+        return c == token->c;
+    case TOKEN_ANY:
+    case TOKEN_STAR:
+        return c != '/';
+    case TOKEN_SET:
+        return set_has(token, c);
+    case TOKEN_STARSTAR:
+        return true;
+    }
+    return false;
+}
+
+/* A star may match nothing: what is live before it is live after it. */
+static void pass_stars(const struct token *tokens, size_t count, bool *live)
+{
+    for (size_t i = 0; i < count; i++)
+        if (live[i] && is_star(&tokens[i]))
+            live[i + 1] = true;
+}
+
+/* One character further; from the end, so that each entry is read before it is written. */
+static void advance(const struct token *tokens, size_t count, bool *live, uint32_t c)
+{
+    for (size_t i = count + 1; i-- > 0;) {
+        bool stays = i < count && live[i] && is_star(&tokens[i]) && takes(&tokens[i], c);
+        bool comes = i > 0 && live[i - 1] && !is_star(&tokens[i - 1]) && takes(&tokens[i - 1], c);
+
+        live[i] = stays || comes;
+    }
+}
+
+bool str_glob(const char *pattern, const char *s)
+{
+    size_t room = strlen(pattern);
+    struct token *tokens = mem_alloc(room * sizeof(*tokens));
+    bool *live = mem_alloc(room + 1);
+    size_t count = tokenize(pattern, tokens);
+    bool matched;
+
+    live[0] = true;
+    pass_stars(tokens, count, live);
+    while (*s) {
+        advance(tokens, count, live, take_char(&s));
+        pass_stars(tokens, count, live);
+    }
+    matched = live[count];
+    free(tokens);
+    free(live);
+    return matched;
+}
