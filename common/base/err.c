@@ -8,12 +8,17 @@
 /* A message cut inside a UTF-8 sequence would not be text any more. */
 static void cut_at_character(char *msg, size_t len)
 {
-    size_t end = len;
+    size_t last = len;
+    size_t size;
 
-    while (end > 0 && ((unsigned char)msg[end - 1] & 0xC0) == 0x80)
-        end--;
-    if (end > 0 && (unsigned char)msg[end - 1] >= 0xC0)
-        msg[end - 1] = '\0';
+    while (last > 0 && ((unsigned char)msg[last - 1] & 0xC0) == 0x80)
+        last--;
+    if (last == 0 || (unsigned char)msg[last - 1] < 0xC0)
+        return;
+    last--;
+    size = (unsigned char)msg[last] < 0xE0 ? 2 : (unsigned char)msg[last] < 0xF0 ? 3 : 4;
+    if (last + size > len)
+        msg[last] = '\0';
 }
 
 /* The arguments may point into the message that is replaced, so it is built aside. */
