@@ -54,6 +54,8 @@ struct executor_handler {
     void (*start)(struct executor_run *run, void *arg);
     /* End it soon; told once for each reason, for runs that start() was called for. */
     void (*stop)(struct executor_run *run, enum executor_stop why, const char *reason, void *arg);
+    /* After executor_log() answered false: go on. May be NULL. */
+    void (*log_ready)(struct executor_run *run, void *arg);
     /* Runs wait because a partition has too many unsettled requests, or no longer do. May be NULL.
      */
     void (*full)(bool full, const char *reason, void *arg);
@@ -77,7 +79,7 @@ int executor_new(struct executor **out, struct loop *loop, struct bus *bus,
 /* Takes no more work; every run under way gets stop(EXECUTOR_HANDBACK); once all ended, what was
  * produced is acknowledged (or 5 s passed) and the group is left, calls done. */
 void executor_stop(struct executor *executor, void (*done)(void *arg), void *arg);
-void executor_free(struct executor *executor); /* after executor_stop()'s done, or to abandon all */
+void executor_free(struct executor *executor); /* after executor_stop()'s done */
 
 /* While true nothing is started (the reason is the owner's to show); what comes in is parked. */
 void executor_hold(struct executor *executor, bool hold);
@@ -105,8 +107,10 @@ void *executor_run_data(const struct executor_run *run);
 void executor_progress(struct executor_run *run, const char *phase, const char *text,
                        uint32_t percent);
 
-/* Output of the run, as it came. Bytes are kept as they are. */
-void executor_log(struct executor_run *run, const void *data, size_t len);
+/* Output of the run, as it came. Bytes are kept as they are. False: Kafka does not take it as fast
+ * as it comes; stop reading the run's output until log_ready() is called (what is given meanwhile
+ * is kept). */
+bool executor_log(struct executor_run *run, const void *data, size_t len);
 /* One line of the executor's own (a phase mark, a note); a newline is added. Ends a partial line of
  * output first. Marks that follow each other share a chunk, a line each. */
 void executor_mark(struct executor_run *run, const char *fmt, ...)
@@ -118,7 +122,8 @@ void executor_finished(struct executor_run *run, const struct Gantry__V1__Finish
 /* Short form: without more than these. `reason` is one sentence. */
 void executor_failed(struct executor_run *run, const char *phase, const char *reason);
 
-/* Ended without a result: the request is not settled, so it comes again, here or elsewhere. */
+/* Ended without a result: the request is not settled, so it comes again, here (as the next attempt,
+ * 5 s later) or elsewhere. */
 void executor_dropped(struct executor_run *run);
 
 #endif
