@@ -1,0 +1,140 @@
+/* The notifier: tells people and systems what happened. It follows `event` as a group, the rules in
+ * `definition` (kind Notification) and, in `notification`, what was told already.
+ *
+ *   notifier.c  wiring; an event is settled when every rule it matches was told or given up
+ *   rules.c     the rules in force, and which of them an event matches
+ *   told.c      what was told in the last day, so that a restart tells nothing twice
+ *   delivery.c  one message to one rule's target: attempts, backoff, giving up
+ *   webhook.c   a delivery as a signed webhook (Standard Webhooks 1.0.0)
+ *   mail.c      a delivery as mail (RFC 5322, text and HTML)
+ *   wording.c   what an event says, in words */
+#ifndef GANTRY_NOTIFIER_NOTIFIER_H
+#define GANTRY_NOTIFIER_NOTIFIER_H
+
+#include "base/str.h"
+#include "definition/definition.h"
+#include "http/client.h"
+#include "svc/svc.h"
+
+typedef struct Gantry__V1__ReleaseEvent Gantry__V1__ReleaseEvent;
+typedef struct Gantry__V1__NotificationSent Gantry__V1__NotificationSent;
+
+/* How long a message is tried, and how old an event may be that is told at all. */
+#define NOTIFIER_TRY_MS (24 * 3600 * 1000LL)
+
+struct notifier_conf {
+    char *smtp_url, *smtp_user, *smtp_password, *smtp_tls, *smtp_ca_file, *mail_from;
+    char *webhook_ca_file;
+    int64_t at_once;
+};
+
+struct rules;
+struct told;
+struct deliveries;
+
+struct notifier {
+    struct svc *svc;
+    struct notifier_conf conf;
+    struct bus_producer *producer;
+    struct bus_group *group;
+    struct bus_follower *follower;
+    struct http_client *client;
+    struct loop_timer *ready_timer;
+    struct metric *malformed;
+    struct rules *rules;
+    struct told *told;
+    struct deliveries *deliveries;
+    bool ready;
+};
+
+int notifier_main(int argc, char **argv);
+
+/* ---- rules.c ---- */
+
+struct rules *rules_new(void);
+void rules_free(struct rules *rules);
+/* A record of `definition`; what is no Notification, or does not parse, is left alone. */
+void rules_apply(struct rules *rules, const void *definition);
+/* Calls fn for each rule that the event matches, in the order of their names. */
+void rules_match(const struct rules *rules, const Gantry__V1__ReleaseEvent *event,
+                 void (*fn)(const struct def_notification *rule, void *arg), void *arg);
+/* The rule of this name as it is now; NULL: it was deleted. */
+const struct def_notification *rules_get(const struct rules *rules, const char *name);
+
+/* ---- wording.c ---- */
+
+/* "release.started": what rules match on. */
+void wording_kind(const Gantry__V1__ReleaseEvent *event, char out[EVENT_TYPE_MAX]);
+const char *wording_stage(const Gantry__V1__ReleaseEvent *event); /* "" where it has none */
+uint64_t wording_release(const Gantry__V1__ReleaseEvent *event);  /* 0 where it has none */
+/* "succeeded", "failed", "approved" ...; "" where it has none. */
+const char *wording_outcome(const Gantry__V1__ReleaseEvent *event);
+/* One line: `shop/42 waits for approval of PROD`. Caller frees. */
+char *wording_headline(const Gantry__V1__ReleaseEvent *event);
+
+/* A line of detail: label and value, both the caller's to free by wording_details_release(). */
+struct wording_details {
+    struct {
+        const char *label;
+        char *value;
+    } items[16];
+    size_t count;
+};
+void wording_details(const Gantry__V1__ReleaseEvent *event, struct wording_details *out);
+void wording_details_release(struct wording_details *details);
+/* The page to look at; caller frees; NULL where no console-url is set. */
+char *wording_link(const Gantry__V1__ReleaseEvent *event, const char *console_url);
+
+/* ---- told.c ---- */
+
+struct told *told_new(void);
+void told_free(struct told *told);
+void told_apply(struct told *told, const Gantry__V1__NotificationSent *sent, int64_t now_ms);
+/* True if it needs no telling; *attempts gets how often it was tried. */
+bool told_done(const struct told *told, const char *notification_id, uint32_t *attempts);
+
+/* ---- delivery.c ---- */
+
+struct delivery {
+    struct notifier *app;
+    char id[ID_SIZE]; /* the notification's */
+    char event_id[64];
+    char *rule;                      /* its name */
+    Gantry__V1__ReleaseEvent *event; /* owned */
+    uint32_t attempt;                /* of the try under way, from 1 */
+    int64_t give_up_ms;              /* Unix ms */
+    struct loop_timer *timer;
+    struct http_call *call;
+    struct buf secret; /* while a try is under way */
+    void (*done)(void *arg);
+    void *done_arg;
+    struct delivery *next; /* waiting to be tried */
+};
+
+struct deliveries *deliveries_new(struct notifier *app);
+void deliveries_free(struct deliveries *deliveries); /* those under way are dropped untold */
+/* Tells; `done` once the outcome is acknowledged in `notification` (or `deadletter`). Takes a copy
+ * of the event. */
+void deliveries_add(struct deliveries *deliveries, const struct def_notification *rule,
+                    const char *notification_id, const char *event_id,
+                    const Gantry__V1__ReleaseEvent *event, uint32_t attempts_before,
+                    void (*done)(void *arg), void *arg);
+size_t deliveries_waiting(const struct deliveries *deliveries);
+
+/* How one try ended; called by the channel once. retry_after_ms: the target's wish, 0: none. */
+void delivery_tried(struct delivery *delivery, bool told, bool final, int64_t retry_after_ms,
+                    const char *problem);
+
+/* ---- webhook.c, mail.c: begin one try; -1: it could not be begun ---- */
+
+int webhook_try(struct delivery *delivery, const struct def_notification *rule, struct err *err);
+int mail_try(struct delivery *delivery, const struct def_notification *rule, struct err *err);
+/* The message alone, CRLF lines, as it goes to the server; for the test that looks at it. */
+int mail_compose(struct buf *out, const struct delivery *delivery,
+                 const struct def_notification *rule, const char *from, const char *console_url,
+                 int64_t now_ms, struct err *err);
+/* Target for people and logs, without what may be secret: scheme, host and path of a URL, or
+ * addresses. */
+char *delivery_target(const struct def_notification *rule);
+
+#endif
