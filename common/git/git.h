@@ -1,8 +1,9 @@
 /* git as a child process with a deadline: GIT_TERMINAL_PROMPT=0, allowed protocols only (https,
  * ssh, file, git, http), no hooks, no user or system configuration, arguments after
- * `--end-of-options`. Callbacks on the loop's thread. Credentials go through GIT_ASKPASS-free
- * means: a credential helper reading our pipe, or GIT_SSH_COMMAND with a key file; never argv,
- * never a URL. */
+ * `--end-of-options`. Functions are called and call back on the loop's thread. Credentials are
+ * never in argv, the environment or a URL: https reads them through a credential helper from a
+ * memory file that git inherits, ssh from a key file that only this user may read and that lives as
+ * long as the git process. */
 #ifndef GANTRY_GIT_GIT_H
 #define GANTRY_GIT_GIT_H
 
@@ -20,30 +21,45 @@ struct git_remote {
         secret; /* NULL: none. https: `user:password` or a token alone; ssh: a private key in PEM */
     size_t secret_len;
     int64_t timeout_ms; /* 0: 60 s */
+    /* ssh: a folder of the service's own, for known_hosts (a host's key is taken at first sight and
+     * must stay the same) and key files. NULL: the host must be in /etc/ssh/ssh_known_hosts. */
+    const char *ssh_dir;
+    /* file: the repository may belong to another user than this process runs as. git refuses that
+     * by default, since the owner decides what runs when it is read. */
+    bool trust_owner;
 };
 
-/* Checks a remote's URL: protocol allowed, no leading dash, no control characters, no `ext::`. */
+/* Checks a remote's URL: protocol allowed, no leading dash, no control characters, no `ext::`, no
+ * password in it. */
 int git_url_check(const char *url, struct err *err);
-bool git_commit_is_name(const char *s); /* 40 or 64 hex digits */
+/* One spelling for the URLs of one repository, to compare those that a forge names with those of
+ * pipelines: scheme, user and default port dropped, host in lower case, no `.git` or slash at the
+ * end; `git@host:a/b.git` and `https://host/a/b` are equal. The caller frees; NULL: no URL. */
+char *git_url_identity(const char *url);
+bool git_commit_is_name(const char *s); /* 40 or 64 hex digits in lower case */
 
 struct git_ref {
-    char name[256]; /* full */
-    char commit[65];
+    char name[256];  /* full */
+    char commit[65]; /* an annotated tag's is that of the commit it names */
 };
-/* ls-remote of refs/heads and refs/tags; at most 20,000 refs and 8 MiB. */
+/* ls-remote of refs/heads and refs/tags; at most 20,000 refs and 8 MiB. Errors: ERR_DENIED,
+ * ERR_NOT_FOUND, ERR_TIMEOUT, ERR_UNAVAILABLE (anything else that the remote said), ERR_LIMIT. */
 int git_ls_remote(struct loop *loop, const struct git_remote *remote,
                   void (*done)(const struct git_ref *refs, size_t count, const struct err *err,
                                void *arg),
                   void *arg, struct err *err);
 
 /* One complete bare mirror a repository below `dir`, named by a hash of its URL; fetched by one at
- * a time (a lock file with flock), shared by all who read. */
+ * a time (a lock file with flock), shared by all who read. `dir` is made when needed. */
 struct git_mirror;
 struct git_mirror *git_mirror_new(struct loop *loop, const char *dir, const char *url);
+/* Ends what runs; no callback follows. NULL is accepted. */
 void git_mirror_free(struct git_mirror *mirror);
 const char *git_mirror_path(const struct git_mirror *mirror);
-/* Makes it if missing and fetches unless it has `commit` already (NULL or "": always fetches).
- * Requests made while a fetch runs share the next one. */
+/* Makes it if missing, again if it is broken, and fetches unless it has `commit` already (NULL or
+ * "": always fetches). A commit that no branch or tag reaches is asked for by its name.
+ * Requests made while a fetch runs share the next one. ERR_NOT_FOUND: no such repository, or it
+ * does not have the commit. */
 int git_mirror_update(struct git_mirror *mirror, const struct git_remote *remote,
                       const char *commit, void (*done)(const struct err *err, void *arg), void *arg,
                       struct err *err);
@@ -51,16 +67,21 @@ int git_mirror_update(struct git_mirror *mirror, const struct git_remote *remote
 /* What `before`..`after` brings (before empty: `after` alone). */
 struct git_range {
     bool forced;        /* before is no ancestor of after */
-    bool complete;      /* false: more than 1,000 people, or before is not there */
+    bool complete;      /* false: more than 1,000 people, one without a usable e-mail, or before is
+                           not there */
     char subject[512];  /* first line of after's message, valid UTF-8 */
-    struct strv people; /* distinct e-mails, lower case */
+    struct strv people; /* distinct e-mails of authors and committers, lower case; after's always */
 };
 int git_mirror_range(struct git_mirror *mirror, const char *before, const char *after,
                      void (*done)(const struct git_range *range, const struct err *err, void *arg),
                      void *arg, struct err *err);
 
-/* A clean checkout of exactly `commit` into the empty folder `dir`, without .git history beyond
- * what `git describe` of HEAD's name needs; no hooks, no filters run. */
+/* A clean checkout of exactly `commit` into the empty folder `dir`: files 0644 or 0755, folders
+ * 0755, symbolic links as they are, an empty folder for a submodule, no .git. The bytes are those
+ * that were committed: no hooks, filters or attributes. A tree that git itself would refuse to
+ * check out (`..`, `.git`, two entries of one name) is ERR_INVALID. ERR_UNAVAILABLE: the mirror
+ * turned out to be broken; git_mirror_update() makes it again. What was written before an error
+ * stays. */
 int git_mirror_checkout(struct git_mirror *mirror, const char *commit, const char *dir,
                         int64_t timeout_ms, void (*done)(const struct err *err, void *arg),
                         void *arg, struct err *err);
