@@ -102,8 +102,8 @@ const char *executor_run_traceparent(const struct executor_run *run); /* of the 
 void executor_run_set_data(struct executor_run *run, void *data);
 void *executor_run_data(const struct executor_run *run);
 
-/* What the run is at, for people; also kept for the heartbeat. Strings are copied, NULL: as
- * before. */
+/* What the run is at, for people: told within a second when it changed, at most once a second, and
+ * with each heartbeat. Strings are copied, NULL: as before. */
 void executor_progress(struct executor_run *run, const char *phase, const char *text,
                        uint32_t percent);
 
