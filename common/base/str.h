@@ -22,6 +22,11 @@ bool str_is_name(const char *s);
 /* True for valid UTF-8 without NUL. */
 bool str_is_utf8(const char *s, size_t len);
 
+/* The candidate (ended by NULL) that `s` is most likely a misspelling of, or NULL where none is
+ * near.
+ */
+const char *str_nearest(const char *s, const char *const *candidates);
+
 /* Whole-string decimal; 0 or -1. */
 int str_to_i64(const char *s, int64_t *out);
 int str_to_u64(const char *s, uint64_t *out);

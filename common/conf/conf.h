@@ -3,10 +3,14 @@
  * One YAML file configures all services: a mapping `common:` and one for each service by its name.
  * The key `a-b.c` (nested mappings or a dotted key) is GANTRY_A_B_C in the environment for
  * `common`, and GANTRY_<SERVICE>_A_B_C for a service's section; <name>_FILE names a file that holds
- * the value. The environment wins over the file, `--set section.key=value` wins over both. Unknown
- * keys are refused with file and line; a section of a service that is not this one is skipped.
+ * the value, without one newline at its end. The environment wins over the file, `--set
+ * section.key=value` wins over both. A variable that is empty, and a key with nothing after its
+ * colon, count as not given. Unknown keys are refused with file and line; a section of a service
+ * that is not this one is skipped, one of no service at all is refused.
+ *
  * `common.kafka` is a mapping whose keys are librdkafka's, verbatim (`bootstrap.servers` and any
- * other); GANTRY_KAFKA alone sets bootstrap.servers. */
+ * other); GANTRY_KAFKA alone sets bootstrap.servers. `--set common.kafka.<key>=value` sets one key
+ * of a mapping. */
 #ifndef GANTRY_CONF_CONF_H
 #define GANTRY_CONF_CONF_H
 
@@ -19,15 +23,16 @@
 #include "base/str.h"
 
 enum conf_type {
-    CONF_STR,      /* char *; freed by conf_release() */
+    CONF_STR,      /* char *, NULL without value and default; freed by conf_release() */
     CONF_INT,      /* int64_t */
-    CONF_BOOL,     /* bool */
+    CONF_BOOL,     /* bool: true, yes, on, false, no, off */
     CONF_DURATION, /* int64_t, ms */
     CONF_SIZE,     /* uint64_t, bytes */
-    CONF_LIST,     /* struct strv; comma-separated in the environment */
-    CONF_MAP,      /* struct conf_map; keys verbatim, values scalars or lists */
-    CONF_YAML      /* char *: the sub-tree re-emitted as YAML, for a service that parses it itself
-                      (deployer's commands) */
+    CONF_LIST,     /* struct strv; comma-separated where it is one text */
+    CONF_MAP, /* struct conf_map; keys verbatim, values scalars or lists; key=value,... where it is
+                 one text */
+    CONF_YAML /* char *: the sub-tree re-emitted as YAML, for a service that parses it itself
+                 (deployer's commands) */
 };
 
 struct conf_pair {
@@ -60,7 +65,7 @@ struct conf_section {
 
 /* Fills the targets of all sections (ended by a NULL name). `path` may be NULL: environment and
  * defaults alone. `sets` are `section.key=value` words. Every error names file, line and key, or
- * the variable. Start-up only. */
+ * the variable. On an error all targets are released. Start-up only. */
 int conf_load(const struct conf_section *sections, const char *path, const struct strv *sets,
               struct err *err);
 void conf_release(const struct conf_section *sections);

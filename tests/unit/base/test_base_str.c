@@ -266,6 +266,34 @@ static void lists_grow_split_sort_and_know_what_they_hold(void **state)
     strv_release(&v);
 }
 
+static void a_misspelt_word_finds_the_nearest_known_one(void **state)
+{
+    static const char *const known[] = {"source", "buildspec", "dockerfile", "image", "env", NULL};
+    static const struct {
+        const char *word, *nearest;
+    } rows[] = {
+        {"sources", "source"},
+        {"srouce", "source"},
+        {"buildSpec", "buildspec"},
+        {"build-spec", "buildspec"},
+        {"Dockerfile", "dockerfile"},
+        {"imge", "image"},
+        {"enviroment", NULL},
+        {"x", NULL},
+        {"", NULL},
+        {"kubernetes", NULL},
+        {"envs", "env"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const char *nearest = str_nearest(rows[i].word, known);
+
+        if (!str_eq(nearest, rows[i].nearest))
+            fail_msg("'%s' gave '%s'", rows[i].word, nearest ? nearest : "nothing");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +305,7 @@ int main(void)
         cmocka_unit_test(numbers_are_whole_strings_in_range),
         cmocka_unit_test(durations_need_a_unit),
         cmocka_unit_test(sizes_know_decimal_and_binary_units),
+        cmocka_unit_test(a_misspelt_word_finds_the_nearest_known_one),
         cmocka_unit_test(lists_grow_split_sort_and_know_what_they_hold),
     };
 
