@@ -1,0 +1,258 @@
+"""A whole Gantry on this machine: real Kafka, real registry, real git, every service as its own process."""
+import contextlib
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("GANTRY_BUILD", ROOT / "build/asan"))
+SERVICES = ["source-watcher", "promoter", "builder", "deployer", "approver", "notifier", "console"]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def eventually(check, timeout=60, what="it", every=0.05):
+    """Calls check() until it gives something true, and returns that."""
+    end = time.monotonic() + timeout
+    last = None
+    while time.monotonic() < end:
+        try:
+            got = check()
+            if got:
+                return got
+        except (urllib.error.URLError, ConnectionError, subprocess.CalledProcessError, KeyError, IndexError) as e:
+            last = e
+        time.sleep(every)
+    raise AssertionError(f"{what} did not happen in {timeout} s (last: {last})")
+
+
+class Result:
+    def __init__(self, done):
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    def json(self):
+        return json.loads(self.out)
+
+
+class Registry:
+    """Debian's docker-registry on loopback."""
+
+    def __init__(self, folder):
+        self.folder, self.port = pathlib.Path(folder), free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.process = None
+
+    def start(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "config.yml").write_text(
+            "version: 0.1\nlog: {level: warn, accesslog: {disabled: true}}\n"
+            f"storage: {{filesystem: {{rootdirectory: {self.folder}/data}}, delete: {{enabled: true}}}}\n"
+            f"http: {{addr: '{self.address}', secret: {secrets.token_hex(16)}}}\n")
+        self.process = subprocess.Popen(["docker-registry", "serve", "config.yml"], cwd=self.folder,
+                                        stdout=open(self.folder / "log", "ab"), stderr=subprocess.STDOUT)
+        eventually(lambda: urllib.request.urlopen(f"http://{self.address}/v2/").status == 200, what="the registry")
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
+
+    def digest(self, repository, reference):
+        req = urllib.request.Request(f"http://{self.address}/v2/{repository}/manifests/{reference}", method="HEAD")
+        req.add_header("Accept", "application/vnd.oci.image.manifest.v1+json, "
+                                 "application/vnd.docker.distribution.manifest.v2+json")
+        with urllib.request.urlopen(req) as answer:
+            return answer.headers["Docker-Content-Digest"]
+
+
+class Repository:
+    """A bare git repository and a clone that commits to it."""
+
+    def __init__(self, folder, name="app"):
+        self.bare = pathlib.Path(folder) / f"{name}.git"
+        self.clone = pathlib.Path(folder) / name
+        self.url = f"file://{self.bare}"
+        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", self.bare], check=True)
+        subprocess.run(["git", "init", "-q", "-b", "main", self.clone], check=True)
+        self.git("remote", "add", "origin", self.bare)
+
+    def git(self, *args, author="Kim <kim@example.test>"):
+        name, mail = author.rstrip(">").split(" <")
+        env = dict(os.environ, GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL="/dev/null",
+                   GIT_AUTHOR_NAME=name, GIT_AUTHOR_EMAIL=mail, GIT_COMMITTER_NAME=name, GIT_COMMITTER_EMAIL=mail)
+        return subprocess.run(["git", "-C", self.clone, *map(str, args)], check=True, env=env,
+                              capture_output=True, text=True).stdout.strip()
+
+    def commit(self, message="change", files=None, push=True, author="Kim <kim@example.test>", branch="main"):
+        for name, text in (files or {"stamp": secrets.token_hex(8)}).items():
+            path = self.clone / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            self.git("add", name)
+        self.git("commit", "-q", "--allow-empty", "-m", message, author=author)
+        if push:
+            self.git("push", "-q", "-f", "origin", f"HEAD:refs/heads/{branch}")
+        return self.git("rev-parse", "HEAD")
+
+
+class Stack:
+    """All services under `gantry up`. `settings` is merged into the file: {"builder": {...}, "common": {...}}."""
+
+    def __init__(self, folder, kafka, settings=None, partitions=4, services=SERVICES):
+        self.folder = pathlib.Path(folder)
+        self.kafka = kafka
+        self.prefix = f"e2e-{secrets.token_hex(4)}"
+        self.partitions = partitions
+        self.services = services
+        self.ports = {s: free_port() for s in SERVICES}
+        self.token = "gty_" + secrets.token_urlsafe(32)
+        self.settings = settings or {}
+        self.config = self.folder / "gantry.yaml"
+        self.secrets = self.folder / "secrets"
+        self.log = self.folder / "services.log"
+        self.bin = self.folder / "bin"
+        self.supervisor = None
+
+    # -- life
+
+    def prepare(self):
+        for d in (self.secrets, self.folder / "state", self.bin):
+            d.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o755)
+        self.secret("admin-token", self.token)
+        # The supervisor looks for the services beside itself.
+        for program in [BUILD / "services/cli/gantry", *(BUILD / f"services/{s}/gantry-{s}" for s in SERVICES)]:
+            link = self.bin / program.name
+            if not link.exists():
+                shutil.copy2(program, link)
+        conf = {s: {"listen": f"127.0.0.1:{self.ports[s]}"} for s in SERVICES}
+        conf["common"] = {
+            "kafka": {"bootstrap.servers": self.kafka}, "topic-prefix": self.prefix, "partitions": self.partitions,
+            "durability": "single", "instance-id": "one", "secrets-dir": str(self.secrets),
+            "state-dir": str(self.folder / "state"),
+            "console-url": f"http://127.0.0.1:{self.ports['console']}",
+            "approver-url": f"http://127.0.0.1:{self.ports['approver']}"}
+        conf["console"]["bootstrap-token"] = conf["approver"]["bootstrap-token"] = "admin-token"
+        for section, values in self.settings.items():
+            conf.setdefault(section, {}).update(values)
+        self.config.write_text(json.dumps(conf, indent=1))  # JSON is YAML
+
+    def start(self, ready=60):
+        self.prepare()
+        self.gantry("topics", "create", "--config", self.config)
+        self.up()
+        self.wait_ready(ready)
+
+    def up(self):
+        only = [] if self.services == SERVICES else ["--only", ",".join(self.services)]
+        self.supervisor = subprocess.Popen([self.bin / "gantry", "up", "--config", self.config, *only],
+                                           stdout=open(self.log, "ab"), stderr=subprocess.STDOUT,
+                                           env=dict(os.environ), cwd=self.folder)
+
+    def wait_ready(self, timeout=60, services=None):
+        for service in services or self.services:
+            eventually(lambda: self.http(service, "/readyz", token=None)[0] == 200, timeout, f"{service} ready")
+
+    def stop(self, timeout=45):
+        if not self.supervisor:
+            return 0
+        self.supervisor.send_signal(signal.SIGTERM)
+        try:
+            return self.supervisor.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.supervisor.kill()
+            self.supervisor.wait()
+            raise AssertionError(f"the supervisor did not stop in {timeout} s; see {self.log}")
+        finally:
+            self.supervisor = None
+
+    def pids(self, service):
+        """Processes of a service that this supervisor started."""
+        found = []
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(entry / "exe").split(" ")[0] == str(self.bin / f"gantry-{service}"):
+                    stat = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                    if stat[0] != "Z" and int(stat[1]) == self.supervisor.pid:
+                        found.append(int(entry.name))
+        return found
+
+    def kill(self, service, signo=signal.SIGKILL):
+        for pid in self.pids(service):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signo)
+
+    # -- speaking to it
+
+    def secret(self, name, value):
+        path = self.secrets / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(value)
+
+    def gantry(self, *args, token=True, check=True, stdin=None, timeout=120):
+        env = dict(os.environ, GANTRY_URL=f"http://127.0.0.1:{self.ports['console']}",
+                   GANTRY_APPROVER_URL=f"http://127.0.0.1:{self.ports['approver']}", LC_ALL="C.UTF-8")
+        env.pop("GANTRY_TOKEN", None)
+        if token:
+            env["GANTRY_TOKEN"] = self.token if token is True else token
+        done = subprocess.run([self.bin / "gantry", *map(str, args)], env=env, capture_output=True, text=True,
+                              input=stdin, timeout=timeout)
+        if check and done.returncode != 0:
+            raise AssertionError(f"gantry {' '.join(map(str, args))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        return Result(done)
+
+    def http(self, service, path, method="GET", body=None, headers=None, token=True, timeout=20):
+        """(status, headers, body) whatever the status."""
+        req = urllib.request.Request(f"http://127.0.0.1:{self.ports[service]}{path}", method=method)
+        data = body
+        if isinstance(body, (dict, list)):
+            data = json.dumps(body).encode()
+            req.add_header("Content-Type", "application/json")
+        if token:
+            req.add_header("Authorization", f"Bearer {self.token if token is True else token}")
+        for k, v in (headers or {}).items():
+            req.add_header(k, v)
+        try:
+            with urllib.request.urlopen(req, data=data, timeout=timeout) as answer:
+                return answer.status, answer.headers, answer.read()
+        except urllib.error.HTTPError as e:
+            return e.code, e.headers, e.read()
+
+    def get(self, path, service="console"):
+        status, _, body = self.http(service, path)
+        if status != 200:
+            raise urllib.error.URLError(f"{path}: {status} {body[:200]!r}")
+        return json.loads(body)
+
+    def apply(self, text):
+        return self.gantry("apply", "-f", "-", stdin=text)
+
+    def person(self, name, *roles, groups=()):
+        """A token for somebody, with a verified address."""
+        words = [w for r in roles for w in ("--role", r)] + [w for g in groups for w in ("--group", g)]
+        return self.gantry("token", "create", name, "--person", name.title(), "--email", f"{name}@example.test",
+                           *words).out.strip()
+
+    def release(self, pipeline, number):
+        return self.get(f"/api/v1/pipelines/{pipeline}/releases/{number}")
+
+    def wait_release(self, pipeline, number, *status, timeout=120):
+        status = status or ("succeeded", "failed", "stopped", "superseded")
+
+        def there():
+            release = self.release(pipeline, number)
+            return release if release["status"] in status else None
+        return eventually(there, timeout, f"{pipeline}/{number} {' or '.join(status)}")
