@@ -1,6 +1,8 @@
 /* An HTTP server on the loop (libevent's evhttp), bounded: 64 KiB of headers, a body limit a route,
- * 60 s for a request to arrive, 1,000 connections. A problem is answered as RFC 9457
- * application/problem+json. */
+ * 60 s of a client's silence and 120 s for a request to arrive, 1,000 connections (beyond them the
+ * longest idle gives way). A problem is answered as RFC 9457 application/problem+json; only what
+ * evhttp itself cannot read (400) or what is larger than any route takes (413) gets its short page
+ * instead. */
 #ifndef GANTRY_HTTP_SERVER_H
 #define GANTRY_HTTP_SERVER_H
 
@@ -25,13 +27,15 @@ struct http_server_conf {
 };
 int http_server_new(struct http_server **out, struct loop *loop,
                     const struct http_server_conf *conf, struct err *err);
+/* Requests that are unanswered see their client go away. NULL is accepted. */
 void http_server_free(struct http_server *server);
 /* Stops listening; open streams are closed; requests being answered go on. */
 void http_server_stop(struct http_server *server);
 int http_server_port(const struct http_server *server);
 
-/* A handler answers once, now or later; until then the request lives. on_close tells when the
- * client went away first, after which the request must not be touched. */
+/* A handler answers once, now or later; until then the request lives, even if its client goes away
+ * (the answer is then thrown away). With http_req_on_close() it is told instead, after which the
+ * request must not be touched. */
 typedef void http_handler_fn(struct http_request *req, void *arg);
 
 /* `pattern`: "/api/v1/pipelines/{name}"; a last "{rest*}" takes the remaining segments. `method`:
@@ -47,7 +51,7 @@ const char *http_req_param(const struct http_request *req,
 const char *http_req_query(const struct http_request *req,
                            const char *name); /* decoded; NULL if absent */
 const char *http_req_header(const struct http_request *req, const char *name); /* NULL if absent */
-const char *http_req_body(const struct http_request *req, size_t *len);
+const char *http_req_body(const struct http_request *req, size_t *len);        /* NUL-terminated */
 const char *http_req_peer(const struct http_request *req); /* address, for the log */
 /* Parses the body; 0, or -1 having answered 400 or 415. *out is a new reference (json_decref). */
 int http_req_json(struct http_request *req, struct json_t **out);
@@ -68,7 +72,8 @@ void http_reply_err(struct http_request *req, const struct err *err);
 
 /* Server-sent events (WHATWG HTML, 9.2), or any other long answer. */
 void http_stream_begin(struct http_request *req, int status, const char *content_type);
-/* 0; -1: the client reads too slowly (more than 4 MiB wait) and was dropped, or it is gone. */
+/* 0; -1: the client reads too slowly (more than 4 MiB wait) and is dropped, or it is gone. The
+ * request lives until on_close, or without that until http_stream_end(). */
 int http_stream_send(struct http_request *req, const void *data, size_t len);
 void http_stream_end(struct http_request *req);
 
