@@ -50,7 +50,9 @@ int git_ls_remote(struct loop *loop, const struct git_remote *remote,
                   void *arg, struct err *err);
 
 /* One complete bare mirror a repository below `dir`, named by a hash of its URL; fetched by one at
- * a time (a lock file with flock), shared by all who read. `dir` is made when needed. */
+ * a time (a lock file with flock), shared by all who read. `dir` is made when needed. Whoever opens
+ * a mirror reads all that anybody's secret fetched into it: give each secret's name a `dir` of its
+ * own. */
 struct git_mirror;
 struct git_mirror *git_mirror_new(struct loop *loop, const char *dir, const char *url);
 /* Ends what runs; no callback follows. NULL is accepted. */
@@ -66,10 +68,11 @@ int git_mirror_update(struct git_mirror *mirror, const struct git_remote *remote
 
 /* What `before`..`after` brings (before empty: `after` alone). */
 struct git_range {
-    bool forced;        /* before is no ancestor of after */
-    bool complete;      /* false: more than 1,000 people, one without a usable e-mail, or before is
-                           not there */
-    char subject[512];  /* first line of after's message, valid UTF-8 */
+    bool forced;         /* before is no ancestor of after */
+    bool complete;       /* false: more than 1,000 people, one without a usable e-mail, or before is
+                            not there */
+    char subject[512];   /* first line of after's message, valid UTF-8 */
+    const char *message; /* all of after's message, at most 64 KiB of valid UTF-8 */
     struct strv people; /* distinct e-mails of authors and committers, lower case; after's always */
 };
 int git_mirror_range(struct git_mirror *mirror, const char *before, const char *after,

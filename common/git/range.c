@@ -7,18 +7,20 @@
 #include "base/mem.h"
 #include "git/mirror.h"
 
-#define OUTPUT_MAX (16 * 1024 * 1024)
-#define PEOPLE_MAX 1000
-#define EMAIL_MAX  254 /* RFC 5321, 4.5.3.1.3: what a path can hold */
-#define FIELDS     5
-/* Side of the range, commit, author, committer, subject. */
-#define FORMAT "--format=tformat:%m%x00%H%x00%ae%x00%ce%x00%s%x00"
+#define OUTPUT_MAX  (16 * 1024 * 1024)
+#define PEOPLE_MAX  1000
+#define EMAIL_MAX   254 /* RFC 5321, 4.5.3.1.3: what a path can hold */
+#define FIELDS      5
+#define MESSAGE_MAX (64 * 1024)
+/* Side of the range, commit, author, committer, message. */
+#define FORMAT "--format=tformat:%m%x00%H%x00%ae%x00%ce%x00%B%x00"
 
 struct range_job {
     struct git_mirror *mirror;
     char *before, *after;
     struct git_range range;
     struct map *seen;
+    char *message;
     bool after_seen;
     void (*done)(const struct git_range *range, const struct err *err, void *arg);
     void *arg;
@@ -31,6 +33,7 @@ static void finish(struct range_job *job, const struct err *err)
     mirror_release(job->mirror);
     strv_release(&job->range.people);
     map_free(job->seen);
+    free(job->message);
     free(job->before);
     free(job->after);
     free(job);
@@ -65,26 +68,38 @@ static void add_person(struct range_job *job, const char *email)
     strv_add(&job->range.people, lower);
 }
 
-/* Cut at a character's border; what is no UTF-8 becomes '?'. */
-static void set_subject(struct git_range *range, const char *text)
+/* Cut at a character's border; what is no UTF-8, or a control character, becomes '?'. */
+static void copy_text(char *out, size_t size, const char *text, bool one_line)
 {
     size_t n = 0;
 
-    while (*text) {
+    while (*text && !(one_line && *text == '\n')) {
         size_t len = 1;
         while (len < 4 && (text[len] & 0xc0) == 0x80)
             len++;
-        const bool good = str_is_utf8(text, len) && !iscntrl((unsigned char)*text);
-        if (n + len >= sizeof(range->subject))
+        const bool good = str_is_utf8(text, len) &&
+                          (!iscntrl((unsigned char)*text) || *text == '\n' || *text == '\t');
+        if (n + len >= size)
             break;
         if (good)
-            memcpy(range->subject + n, text, len);
+            memcpy(out + n, text, len);
         else
-            range->subject[n] = '?';
+            out[n] = '?';
         n += good ? len : 1;
         text += good ? len : 1;
     }
-    range->subject[n] = '\0';
+    out[n] = '\0';
+}
+
+static void set_message(struct range_job *job, const char *text)
+{
+    while (*text == '\n')
+        text++;
+    free(job->message);
+    job->message = mem_alloc(MESSAGE_MAX);
+    copy_text(job->message, MESSAGE_MAX, text, false);
+    copy_text(job->range.subject, sizeof(job->range.subject), text, true);
+    job->range.message = job->message;
 }
 
 static void take_commit(struct range_job *job, char *const field[FIELDS])
@@ -97,7 +112,7 @@ static void take_commit(struct range_job *job, char *const field[FIELDS])
     add_person(job, field[3]);
     if (str_eq(field[1], job->after)) {
         job->after_seen = true;
-        set_subject(&job->range, field[4]);
+        set_message(job, field[4]);
     }
 }
 
@@ -207,6 +222,7 @@ int git_mirror_range(struct git_mirror *mirror, const char *before, const char *
     job->before = mem_strdup(before);
     job->after = mem_strdup(after);
     job->range.complete = true;
+    job->range.message = "";
     job->seen = map_new(NULL);
     job->done = done;
     job->arg = arg;

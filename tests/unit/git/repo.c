@@ -149,6 +149,8 @@ static void on_range(const struct git_range *got, const struct err *err, void *a
     if (got) {
         f->range = *got;
         f->range.people = (struct strv){0};
+        f->range.message = NULL;
+        snprintf(f->message, sizeof(f->message), "%.255s", got->message);
         for (size_t i = 0; i < got->people.count; i++)
             strv_add(&f->range.people, got->people.items[i]);
     }

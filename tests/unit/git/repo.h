@@ -18,7 +18,8 @@ struct fixture {
     struct err err;
     struct git_ref *refs;
     size_t ref_count;
-    struct git_range range;
+    struct git_range range; /* without its message */
+    char message[256];
 };
 
 int setup(void **state); /* with a remote that has one commit on main */

@@ -16,6 +16,7 @@ static void a_range_names_authors_and_committers_once(void **state)
     assert_false(f->range.forced);
     assert_true(f->range.complete);
     assert_string_equal(f->range.subject, "Last: über");
+    assert_string_equal(f->message, "Last: über\n\nAnd why.\n");
     assert_int_equal(f->range.people.count, 3);
     assert_true(strv_has(&f->range.people, "ann@example.com"));
     assert_true(strv_has(&f->range.people, "bob@example.com"));
