@@ -1,0 +1,309 @@
+/* The ledger read back: which records counted, whose they were, and what that means for the
+ * speculation (docs/ledger.md, "The loop", 2 to 4).
+ *
+ * After a drop nothing is stepped until every dropped record's fate is known and the ledger was
+ * read beyond it: what is stepped sooner would only extend a head that may still move. A dropped
+ * record that lands later all the same counts or is void like anybody's; void, it changes nothing
+ * that the speculation stands on. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "events/event.h"
+#include "gantry/v1/decision.pb-c.h"
+#include "log/log.h"
+#include "metrics/metrics.h"
+#include "services/promoter/partition.h"
+#include "services/promoter/restore.h"
+
+#define DROPPED_MS 100
+
+/* ---- dropping and reading again ---- */
+
+struct question {
+    struct partition *p;
+    uint64_t generation;
+};
+
+static void on_ledger_end_asked(const struct bus_end *ends, size_t count, const struct err *err,
+                                void *arg)
+{
+    struct question *question = arg;
+    struct partition *p = question->p;
+    struct err why;
+
+    (void)count;
+    if (p->closed || question->generation != p->generation || p->phase != PARTITION_REREADING) {
+        goto out;
+    }
+    if (err) {
+        p->reread_asked = false; /* until then nobody else asks: nothing is open */
+        p->retry_mono_ms = partition_mono(p) + PARTITION_RETRY_MS;
+        partition_rewake(p);
+        goto out;
+    }
+    if (ends[0].end <= p->chain.head_offset) {
+        err_set(&why, ERR_FATAL,
+                "the ledger ends at offset %lld, but offset %lld was confirmed: records were lost; "
+                "an operator has to begin a new epoch",
+                (long long)ends[0].end, (long long)p->chain.head_offset);
+        partition_refuse(p, &why);
+        goto out;
+    }
+    if (ends[0].end > p->reread_below)
+        p->reread_below = ends[0].end;
+    p->reread_ask = p->reread_asked = false;
+    confirm_reread_check(p);
+out:
+    free(question);
+    partition_unref(p);
+}
+
+static void ask_ledger_end(struct partition *p)
+{
+    const struct bus_end ask = {.topic = TOPIC_LEDGER, .partition = p->number};
+    struct question *question = mem_alloc(sizeof(*question));
+
+    question->p = p;
+    question->generation = p->generation;
+    p->reread_asked = true;
+    partition_ref(p);
+    p->io->ask_ends(&ask, 1, on_ledger_end_asked, question, p->io->arg);
+}
+
+void confirm_reread_check(struct partition *p)
+{
+    if (p->phase != PARTITION_REREADING || p->appends_open > 0)
+        return;
+    if (p->reread_ask) {
+        if (!p->reread_asked)
+            ask_ledger_end(p);
+        return;
+    }
+    if (p->ledger_next >= p->reread_below)
+        partition_run(p);
+}
+
+void confirm_tick(struct partition *p)
+{
+    confirm_reread_check(p);
+}
+
+void confirm_drop(struct partition *p, bool ask)
+{
+    struct err err;
+
+    if (p->phase == PARTITION_REFUSED || p->closed)
+        return;
+    if (p->in_flight > 0)
+        metric_add(p->metrics->drops, 1);
+    p->generation++;
+    while (p->flight_first)
+        flight_pop(p);
+    if (pipelines_drop(&p->pipelines, &err) < 0) {
+        partition_refuse(p, &err);
+        return;
+    }
+    if (p->phase == PARTITION_RESTORING) {
+        if (p->restore)
+            restore_dropped(p);
+        return;
+    }
+    if (p->phase != PARTITION_RUNNING && p->phase != PARTITION_REREADING)
+        return;
+    partition_pause_all(p);
+    p->clock.stage = CLOCK_IDLE;
+    p->reread_ask = p->reread_ask || ask;
+    p->reread_asked = false;
+    partition_set_phase(p, PARTITION_REREADING);
+    /* Where no acknowledgement and no record of the ledger is to come, the time goes on with it:
+     * not from here, since the caller may be in the middle of a step. */
+    p->retry_mono_ms = partition_mono(p) + DROPPED_MS;
+    partition_rewake(p);
+}
+
+void partition_on_ledger_producer_lost(struct partition *p)
+{
+    if (p->phase == PARTITION_RUNNING || p->phase == PARTITION_REREADING)
+        confirm_drop(p, true);
+}
+
+/* ---- what counted ---- */
+
+static void remember_genesis(struct partition *p, const Gantry__V1__Decision *decision)
+{
+    for (size_t i = 0; i < decision->n_changes; i++) {
+        if (decision->changes[i]->what_case != GANTRY__V1__CHANGE__WHAT_GENESIS)
+            continue;
+        if (p->genesis)
+            event_free(p->genesis);
+        p->genesis = event_clone(decision->changes[i]->genesis);
+    }
+}
+
+static void traceparent_of(const struct bus_record *record, char out[EVENT_TRACEPARENT_SIZE])
+{
+    struct event_meta meta;
+
+    out[0] = '\0';
+    if (event_read_headers(&meta, record->headers, record->header_count, NULL) == 0)
+        snprintf(out, EVENT_TRACEPARENT_SIZE, "%s", meta.traceparent);
+}
+
+/* Own: takes `decision` over. */
+static int counted_own(struct partition *p, Gantry__V1__Decision *decision,
+                       const uint8_t hash[SHA256_SIZE], struct err *err)
+{
+    struct pipeline *pipeline = flight_confirmed(p);
+
+    if (pipeline)
+        return pipeline_confirm(&p->pipelines, pipeline, decision, hash, err);
+    event_free(decision);
+    return 0;
+}
+
+static int fold_pipeline(struct partition *p, const Gantry__V1__Decision *decision,
+                         const uint8_t hash[SHA256_SIZE], struct err *err)
+{
+    struct pipeline *pipeline;
+
+    if (!*decision->pipeline)
+        return 0;
+    pipeline = pipelines_find(&p->pipelines, decision->pipeline);
+    if (!pipeline)
+        pipeline = pipelines_add(&p->pipelines, engine_state_new(decision->pipeline));
+    return pipeline_fold(&p->pipelines, pipeline, decision, hash, err);
+}
+
+/* Somebody else's, or one from before a drop: takes `decision` over. */
+static int counted_other(struct partition *p, Gantry__V1__Decision *decision,
+                         const uint8_t hash[SHA256_SIZE], struct err *err)
+{
+    int rc = 0;
+
+    metric_add(p->metrics->decisions_foreign, 1);
+    confirm_drop(p, false);
+    if (p->phase != PARTITION_REFUSED)
+        rc = fold_pipeline(p, decision, hash, err);
+    event_free(decision);
+    return rc;
+}
+
+/* Takes `decision` over. */
+static int counted(struct partition *p, const struct bus_record *record,
+                   Gantry__V1__Decision *decision, const uint8_t hash[SHA256_SIZE], struct err *err)
+{
+    bool own = flight_first_is(p, hash);
+    char traceparent[EVENT_TRACEPARENT_SIZE];
+
+    p->counted++;
+    remember_genesis(p, decision);
+    if (*decision->pipeline)
+        checkpoint_changed(p);
+    traceparent_of(record, traceparent);
+    if (p->restore) {
+        int rc = fold_pipeline(p, decision, hash, err);
+
+        if (own)
+            flight_confirmed(p);
+        restore_unpublished(p, decision, record->offset, traceparent);
+        return rc;
+    }
+    publish_forget(p, p->chain.published_below);
+    if (publish_add(p, decision, record->offset, traceparent, err) < 0) {
+        event_free(decision);
+        return -1;
+    }
+    return own ? counted_own(p, decision, hash, err) : counted_other(p, decision, hash, err);
+}
+
+static void voided(struct partition *p, const struct bus_record *record,
+                   const uint8_t hash[SHA256_SIZE])
+{
+    if (p->restore)
+        return;
+    metric_add(p->metrics->voids, 1);
+    log_info("void record in the ledger", LOG_I("partition", p->number),
+             LOG_I("offset", record->offset), LOG_B("own", flight_has(p, hash)));
+    if (flight_has(p, hash))
+        confirm_drop(p, false);
+}
+
+static int fold(struct partition *p, const struct bus_record *record, struct err *err)
+{
+    uint8_t hash[SHA256_SIZE];
+    Gantry__V1__Decision *decision = NULL;
+    enum chain_verdict verdict = CHAIN_VOID;
+
+    sha256(record->value, record->value_len, hash);
+    /* What is no Decision at all extends nothing. */
+    if (record->value && event_parse((void **)&decision, TOPIC_LEDGER, record->value,
+                                     record->value_len, NULL) == 0) {
+        if (chain_fold(&p->chain, record->value, record->value_len, decision, record->offset,
+                       &verdict, err) < 0) {
+            event_free(decision);
+            return -1;
+        }
+    }
+    p->ledger_next = record->offset + 1;
+    if (verdict == CHAIN_COUNTS)
+        return counted(p, record, decision, hash, err);
+    event_free(decision);
+    voided(p, record, hash);
+    return 0;
+}
+
+static void after_reading(struct partition *p)
+{
+    if (p->restore) {
+        restore_advance(p);
+        return;
+    }
+    publish_settle(p);
+    if (p->phase == PARTITION_REREADING)
+        confirm_reread_check(p);
+    if (p->stopping)
+        checkpoint_advance(p);
+    partition_throttle(p);
+    partition_rewake(p);
+}
+
+void partition_on_ledger(struct partition *p, const struct bus_record *record)
+{
+    struct err err;
+
+    if (p->phase == PARTITION_REFUSED || p->closed)
+        return;
+    if (p->restore && !restore_folds(p)) {
+        restore_on_head(p, record);
+        return;
+    }
+    if (record->offset < p->ledger_next) {
+        err_set(&err, ERR_FATAL,
+                "the ledger went back to offset %lld after offset %lld had been read: records were "
+                "lost; an operator has to begin a new epoch",
+                (long long)record->offset, (long long)p->ledger_next - 1);
+        partition_refuse(p, &err);
+        return;
+    }
+    if (fold(p, record, &err) < 0) {
+        err_wrap(&err, "ledger offset %lld", (long long)record->offset);
+        partition_refuse(p, &err);
+        return;
+    }
+    after_reading(p);
+}
+
+void partition_on_ledger_end(struct partition *p, int64_t end)
+{
+    if (p->phase == PARTITION_REFUSED || p->closed)
+        return;
+    if (p->restore && !restore_folds(p)) {
+        restore_on_head_end(p, end);
+        return;
+    }
+    if (end > p->ledger_next)
+        p->ledger_next = end;
+    after_reading(p);
+}

@@ -1,0 +1,479 @@
+/* A step's changes become a Decision that extends the speculated head, is folded into the
+ * speculation and appended. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/mem.h"
+#include "gantry/v1/decision.pb-c.h"
+#include "log/log.h"
+#include "metrics/metrics.h"
+#include "services/promoter/partition.h"
+
+/* A Decision that the broker or the producer calls too large is certainly not smaller. */
+#define LARGE_BYTES (256 * 1024)
+
+/* One Decision in flight. */
+struct append {
+    struct partition *p;
+    uint64_t generation;
+    uint8_t hash[SHA256_SIZE];
+    struct pipeline *pipeline; /* NULL: none */
+    bool by_input;
+    enum topic topic; /* of the input */
+    int64_t offset;
+    size_t size_bytes;
+    int64_t produced_ms;
+    bool queued; /* in the partition's list */
+    bool acked;
+    struct append *next;
+};
+
+/* What a Decision is made from. */
+struct making {
+    Gantry__V1__Decision decision;
+    Gantry__V1__Cause cause;
+    Gantry__V1__Position positions[PARTITION_INPUTS];
+    Gantry__V1__Position *position_ptrs[PARTITION_INPUTS];
+    uint8_t pipeline_previous[SHA256_SIZE]; /* the state's own is overwritten by the fold */
+    struct pipeline *pipeline;
+    const char *traceparent;
+    bool by_input;
+    enum topic topic;
+    int64_t offset;
+};
+
+/* ---- what is in flight ---- */
+
+static void append_free_if_done(struct append *append)
+{
+    if (!append->queued && append->acked)
+        free(append);
+}
+
+void flight_pop(struct partition *p)
+{
+    struct append *append = p->flight_first;
+
+    p->flight_first = append->next;
+    if (!p->flight_first)
+        p->flight_last = NULL;
+    p->in_flight--;
+    metric_add(p->metrics->in_flight, -1);
+    append->queued = false;
+    append->next = NULL;
+    append_free_if_done(append);
+}
+
+bool flight_has(const struct partition *p, const uint8_t hash[SHA256_SIZE])
+{
+    const struct append *append = p->flight_first;
+
+    while (append && memcmp(append->hash, hash, SHA256_SIZE) != 0)
+        append = append->next;
+    return append != NULL;
+}
+
+bool flight_first_is(const struct partition *p, const uint8_t hash[SHA256_SIZE])
+{
+    return p->flight_first && memcmp(p->flight_first->hash, hash, SHA256_SIZE) == 0;
+}
+
+struct pipeline *flight_confirmed(struct partition *p)
+{
+    const struct append *append = p->flight_first;
+    struct pipeline *pipeline = append->pipeline;
+
+    if (append->by_input)
+        p->io->commit(append->topic, p->number, append->offset + 1, p->io->arg);
+    flight_pop(p);
+    return pipeline;
+}
+
+static void flight_push(struct partition *p, struct append *append)
+{
+    append->queued = true;
+    if (p->flight_last)
+        p->flight_last->next = append;
+    else
+        p->flight_first = append;
+    p->flight_last = append;
+    p->in_flight++;
+    metric_add(p->metrics->in_flight, 1);
+}
+
+/* ---- an append's fate ---- */
+
+static void poison(struct partition *p, const struct append *append, const char *reason)
+{
+    if (!append->by_input)
+        return;
+    p->poison.on = true;
+    p->poison.topic = append->topic;
+    p->poison.offset = append->offset;
+    snprintf(p->poison.reason, sizeof(p->poison.reason), "%s", reason);
+}
+
+static void append_failed(struct partition *p, const struct append *append,
+                          const struct bus_ack *ack)
+{
+    struct err err = ack->err;
+
+    if (ack->unknown) {
+        if (append->generation == p->generation)
+            log_warn("a Decision's fate is unknown", LOG_I("partition", p->number),
+                     LOG_E(&ack->err));
+        confirm_drop(p, true);
+    } else if (append->size_bytes > LARGE_BYTES) {
+        poison(p, append, "the Decision that it causes is too large for Kafka");
+        confirm_drop(p, false);
+    } else {
+        err_wrap(&err, "a Decision cannot be appended to the ledger");
+        partition_refuse(p, &err);
+    }
+}
+
+static void on_append_ack(const struct bus_ack *ack, void *arg)
+{
+    struct append *append = arg;
+    struct partition *p = append->p;
+
+    append->acked = true;
+    p->appends_open--;
+    if (!p->closed) {
+        if (ack->ok) {
+            clockwork_compare(p, append->produced_ms, partition_now(p), ack->timestamp_ms);
+            if (append->generation != p->generation && ack->offset >= p->reread_below)
+                p->reread_below = ack->offset + 1;
+        } else {
+            append_failed(p, append, ack);
+        }
+        if (p->phase == PARTITION_REREADING)
+            confirm_reread_check(p);
+    }
+    append_free_if_done(append);
+    partition_unref(p);
+}
+
+/* ---- making one ---- */
+
+static void fill_positions(struct partition *p, struct making *m)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < PARTITION_INPUTS; i++) {
+        struct chain_position *settled = &p->inputs[partition_inputs[i]].settled;
+        Gantry__V1__Position *position = &m->positions[n];
+
+        if (!settled->known)
+            continue;
+        gantry__v1__position__init(position);
+        position->topic = (char *)topic_info(partition_inputs[i])->name;
+        position->next_offset = settled->next_offset;
+        position->settled_offset = settled->settled_offset;
+        position->settled_ce_id = settled->settled_ce_id;
+        m->position_ptrs[n++] = position;
+    }
+    m->decision.positions = m->position_ptrs;
+    m->decision.n_positions = n;
+}
+
+static void making_init(struct partition *p, struct making *m, Gantry__V1__CauseKind kind,
+                        int64_t time_ms)
+{
+    memset(m, 0, sizeof(*m));
+    gantry__v1__decision__init(&m->decision);
+    gantry__v1__cause__init(&m->cause);
+    m->cause.kind = kind;
+    m->decision.cause = &m->cause;
+    m->decision.time_ms = time_ms > p->time_ms ? time_ms : p->time_ms;
+    m->decision.epoch = p->chain.epoch;
+    m->decision.published_below = p->published_below;
+    m->decision.previous.data = p->head_any ? p->head : NULL;
+    m->decision.previous.len = p->head_any ? SHA256_SIZE : 0;
+    fill_positions(p, m);
+    m->traceparent = "";
+}
+
+static void set_pipeline(struct making *m, const struct engine_state *state)
+{
+    m->decision.pipeline = (char *)engine_state_pipeline(state);
+    m->decision.sequence = engine_state_sequence(state) + 1;
+    if (engine_state_sequence(state) == 0)
+        return;
+    memcpy(m->pipeline_previous, engine_state_hash(state), SHA256_SIZE);
+    m->decision.pipeline_previous.data = m->pipeline_previous;
+    m->decision.pipeline_previous.len = SHA256_SIZE;
+}
+
+/* The record's attributes; its id is the Decision's hash, so that it is the same wherever it is
+ * made. */
+static void meta_of(const struct making *m, const uint8_t hash[SHA256_SIZE],
+                    struct event_meta *meta)
+{
+    char hex[SHA256_HEX_SIZE];
+
+    memset(meta, 0, sizeof(*meta));
+    hex_encode(hash, SHA256_SIZE, hex);
+    snprintf(meta->id, sizeof(meta->id), "%.32s", hex);
+    snprintf(meta->source, sizeof(meta->source), "/gantry/promoter");
+    snprintf(meta->type, sizeof(meta->type), "%s", event_type_of(TOPIC_LEDGER, &m->decision));
+    snprintf(meta->subject, sizeof(meta->subject), "%s", m->decision.pipeline);
+    event_trace_of(meta->traceparent, m->traceparent, meta->id);
+    meta->time_ms = m->decision.time_ms;
+}
+
+static int produce(struct partition *p, const struct making *m, const struct buf *value,
+                   struct append *append, struct err *err)
+{
+    struct event_meta meta;
+    char time_text[CLOCK_RFC3339_SIZE];
+    struct event_header headers[EVENT_HEADERS_MAX];
+    const char *key = *m->decision.pipeline ? m->decision.pipeline : PARTITION_KEY;
+    size_t count;
+
+    meta_of(m, append->hash, &meta);
+    count = event_headers(&meta, time_text, headers);
+    append->produced_ms = partition_now(p);
+    return p->io->produce(TOPIC_LEDGER, p->number, key, strlen(key), value->data, value->len,
+                          headers, count, on_append_ack, append, p->io->arg, err);
+}
+
+static void speculated(struct partition *p, const struct making *m, const uint8_t *hash)
+{
+    memcpy(p->head, hash, SHA256_SIZE);
+    p->head_any = true;
+    p->time_ms = m->decision.time_ms;
+    p->recorded_published = m->decision.published_below;
+    for (size_t i = 0; i < PARTITION_INPUTS; i++) {
+        enum topic topic = partition_inputs[i];
+
+        if (p->inputs[topic].settled.known)
+            p->recorded_next[topic] = p->inputs[topic].settled.next_offset;
+    }
+    p->caused_mono_ms = partition_mono(p);
+}
+
+/* Folds and produces; on failure the speculation is dropped. */
+static int send(struct partition *p, const struct making *m, const struct buf *value,
+                struct err *err)
+{
+    struct append *append = mem_alloc(sizeof(*append));
+
+    append->p = p;
+    append->generation = p->generation;
+    append->pipeline = m->pipeline;
+    append->by_input = m->by_input;
+    append->topic = m->topic;
+    append->offset = m->offset;
+    append->size_bytes = value->len;
+    sha256(value->data, value->len, append->hash);
+    if (m->pipeline &&
+        pipeline_speculate(&p->pipelines, m->pipeline, &m->decision, append->hash, err) < 0) {
+        poison(p, append, err->msg);
+        free(append);
+        confirm_drop(p, false);
+        return -1;
+    }
+    if (produce(p, m, value, append, err) < 0) {
+        if (err->code == ERR_LIMIT && value->len > LARGE_BYTES)
+            poison(p, append, "the Decision that it causes is too large for Kafka");
+        free(append);
+        confirm_drop(p, false);
+        return -1;
+    }
+    speculated(p, m, append->hash);
+    p->appends_open++;
+    partition_ref(p);
+    flight_push(p, append);
+    return 0;
+}
+
+/* -1 with *dropped: the speculation was given up. */
+static int append_decision(struct partition *p, const struct making *m, bool *dropped,
+                           struct err *err)
+{
+    struct buf value;
+    int rc;
+
+    *dropped = false;
+    buf_init(&value, EVENT_VALUE_MAX);
+    rc = event_pack(&value, &m->decision, err);
+    if (rc < 0) {
+        err_wrap(err, "the Decision that it causes cannot be stored");
+    } else {
+        rc = send(p, m, &value, err);
+        *dropped = rc < 0;
+    }
+    buf_release(&value);
+    if (rc == 0)
+        partition_throttle(p);
+    return rc;
+}
+
+/* ---- by cause ---- */
+
+static void count_refusals(struct partition *p, const Gantry__V1__Decision *decision)
+{
+    for (size_t i = 0; i < decision->n_changes; i++)
+        if (decision->changes[i]->what_case == GANTRY__V1__CHANGE__WHAT_COMMAND_REFUSED)
+            metric_add(p->metrics->commands_refused, 1);
+}
+
+/* Steps and appends; 1, 0 or -1 as decide_input(). */
+static int step(struct partition *p, struct making *m, const struct engine_state *state,
+                const struct engine_input *input, bool *dropped, struct err *err)
+{
+    int rc;
+
+    *dropped = false;
+    set_pipeline(m, state);
+    rc = engine_step(state, input, p->chain.epoch, m->decision.time_ms, &m->decision, err);
+    if (rc <= 0)
+        return rc;
+    if (!m->pipeline)
+        m->pipeline = pipelines_add(&p->pipelines, (struct engine_state *)state);
+    rc = append_decision(p, m, dropped, err) < 0 ? -1 : 1;
+    if (rc == 1)
+        count_refusals(p, &m->decision);
+    engine_changes_free(&m->decision);
+    return rc;
+}
+
+int decide_input(struct partition *p, const struct bus_record *record,
+                 const struct event_meta *meta, const char *pipeline, const void *message,
+                 const char *command_refusal, bool *dropped, struct err *err)
+{
+    const struct engine_input input = {
+        .kind = ENGINE_RECORD,
+        .topic = record->topic,
+        .message = message,
+        .ce_id = meta->id,
+        .command_refusal = command_refusal,
+        .environment = p->io->environment,
+        .environment_arg = p->io->arg,
+    };
+    struct engine_state *fresh = NULL;
+    struct making m;
+    int rc;
+
+    making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_INPUT, record->timestamp_ms);
+    m.cause.topic = (char *)topic_info(record->topic)->name;
+    m.cause.partition = record->partition;
+    m.cause.offset = record->offset;
+    m.cause.ce_id = (char *)meta->id;
+    m.traceparent = meta->traceparent;
+    m.by_input = true;
+    m.topic = record->topic;
+    m.offset = record->offset;
+    m.pipeline = pipelines_find(&p->pipelines, pipeline);
+    if (!m.pipeline)
+        fresh = engine_state_new(pipeline);
+    rc = step(p, &m, m.pipeline ? pipeline_state(m.pipeline) : fresh, &input, dropped, err);
+    if (fresh && !m.pipeline)
+        engine_state_free(fresh);
+    if (rc == 1)
+        metric_add(p->metrics->decisions_input, 1);
+    return rc;
+}
+
+int decide_clock(struct partition *p, struct pipeline *pipeline, int64_t now_ms, struct err *err)
+{
+    const struct engine_input input = {
+        .kind = ENGINE_CLOCK,
+        .ce_id = "",
+        .environment = p->io->environment,
+        .environment_arg = p->io->arg,
+    };
+    struct making m;
+    bool dropped;
+    int rc;
+
+    making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK, now_ms);
+    m.pipeline = pipeline;
+    rc = step(p, &m, pipeline_state(pipeline), &input, &dropped, err);
+    if (rc == 1)
+        metric_add(p->metrics->decisions_clock, 1);
+    return rc;
+}
+
+int64_t decide_clock_next(struct partition *p, const struct pipeline *pipeline, int64_t now_ms)
+{
+    const struct engine_input input = {
+        .kind = ENGINE_CLOCK,
+        .ce_id = "",
+        .environment = p->io->environment,
+        .environment_arg = p->io->arg,
+    };
+    const uint8_t hash[SHA256_SIZE] = {0};
+    struct engine_state *state = engine_state_clone(pipeline_state(pipeline));
+    int64_t next = INT64_MIN;
+    struct making m;
+
+    making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK, now_ms);
+    m.decision.time_ms = now_ms;
+    set_pipeline(&m, state);
+    if (engine_step(state, &input, p->chain.epoch, now_ms, &m.decision, NULL) > 0) {
+        if (engine_fold(state, &m.decision, hash, NULL) == 0)
+            next = engine_state_deadline(state);
+        engine_changes_free(&m.decision);
+    }
+    engine_state_free(state);
+    return next;
+}
+
+bool decide_empty_due(const struct partition *p)
+{
+    if (p->in_flight > 0 || !p->head_any)
+        return false;
+    if (p->published_matter > p->recorded_published)
+        return true;
+    for (size_t i = 0; i < PARTITION_INPUTS; i++) {
+        enum topic topic = partition_inputs[i];
+
+        if (p->inputs[topic].settled.known &&
+            p->inputs[topic].settled.next_offset != p->recorded_next[topic])
+            return true;
+    }
+    return false;
+}
+
+int decide_empty(struct partition *p, struct err *err)
+{
+    struct making m;
+    bool dropped;
+
+    making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK, partition_now(p));
+    m.decision.pipeline = (char *)"";
+    p->caused_mono_ms = partition_mono(p);
+    if (append_decision(p, &m, &dropped, err) < 0)
+        return -1;
+    metric_add(p->metrics->decisions_empty, 1);
+    return 0;
+}
+
+int decide_genesis(struct partition *p, struct err *err)
+{
+    Gantry__V1__Genesis genesis = GANTRY__V1__GENESIS__INIT;
+    Gantry__V1__Change change = GANTRY__V1__CHANGE__INIT;
+    Gantry__V1__Change *changes[] = {&change};
+    char chain_id[ID_SIZE];
+    struct making m;
+    bool dropped;
+
+    id_random(chain_id);
+    making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_START, partition_now(p));
+    genesis.epoch = (uint64_t)m.decision.time_ms;
+    genesis.chain_id = chain_id;
+    genesis.partition = p->number;
+    genesis.partition_count = p->count;
+    change.what_case = GANTRY__V1__CHANGE__WHAT_GENESIS;
+    change.genesis = &genesis;
+    m.decision.pipeline = (char *)"";
+    m.decision.epoch = genesis.epoch;
+    m.decision.changes = changes;
+    m.decision.n_changes = 1;
+    return append_decision(p, &m, &dropped, err);
+}

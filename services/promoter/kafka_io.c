@@ -1,0 +1,259 @@
+/* What a partition asks of the world, answered by Kafka. Two producers, so that an append never
+ * waits behind what is published; one of them lost is replaced at once. */
+#include "base/clock.h"
+#include "log/log.h"
+#include "metrics/metrics.h"
+#include "services/promoter/promoter.h"
+
+#define ENDS_TIMEOUT_MS 10000
+
+static int64_t now_ms(void *arg)
+{
+    (void)arg;
+    return clock_now_ms();
+}
+
+static int64_t mono_ms(void *arg)
+{
+    (void)arg;
+    return clock_mono_ms();
+}
+
+/* ---- producers ---- */
+
+static void replace_ledger(void *arg)
+{
+    struct promoter *app = arg;
+    struct err err;
+
+    app->replacing_ledger = false;
+    if (kafka_io_producers(app, &err) < 0) {
+        svc_fail(app->svc, &err);
+        return;
+    }
+    for (int32_t i = 0; i < app->partitions; i++)
+        if (app->slots[i].partition)
+            partition_on_ledger_producer_lost(app->slots[i].partition);
+}
+
+static void replace_publisher(void *arg)
+{
+    struct promoter *app = arg;
+    struct err err;
+
+    app->replacing_publisher = false;
+    if (kafka_io_producers(app, &err) < 0) {
+        svc_fail(app->svc, &err);
+        return;
+    }
+    for (int32_t i = 0; i < app->partitions; i++)
+        if (app->slots[i].partition)
+            partition_on_publisher_lost(app->slots[i].partition);
+}
+
+static void on_fatal(struct bus_producer *producer, const struct err *err, void *arg)
+{
+    struct promoter *app = arg;
+
+    log_warn("a producer was lost and is replaced",
+             LOG_S("producer", producer == app->ledger ? "ledger" : "publisher"), LOG_E(err));
+    if (producer == app->ledger) {
+        bus_producer_free(app->ledger);
+        app->ledger = NULL;
+        app->replacing_ledger = true;
+        loop_post(app->svc->loop, replace_ledger, app);
+    } else if (producer == app->publisher) {
+        bus_producer_free(app->publisher);
+        app->publisher = NULL;
+        app->replacing_publisher = true;
+        loop_post(app->svc->loop, replace_publisher, app);
+    }
+}
+
+int kafka_io_producers(struct promoter *app, struct err *err)
+{
+    const struct bus_producer_conf conf = {.on_fatal = on_fatal, .arg = app};
+
+    if (!app->ledger && bus_producer_new(&app->ledger, app->svc->bus, &conf, err) < 0)
+        return -1;
+    if (!app->publisher && bus_producer_new(&app->publisher, app->svc->bus, &conf, err) < 0)
+        return -1;
+    return 0;
+}
+
+static int no_producer(struct err *err)
+{
+    return err_set(err, ERR_FATAL, "the producer was lost and is being replaced");
+}
+
+static int produce(enum topic topic, int32_t partition, const void *key, size_t key_len,
+                   const void *value, size_t value_len, const struct event_header *headers,
+                   size_t header_count, bus_ack_fn *ack, void *ack_arg, void *arg, struct err *err)
+{
+    struct promoter *app = arg;
+    struct bus_producer *producer = topic == TOPIC_LEDGER ? app->ledger : app->publisher;
+
+    if (!producer)
+        return no_producer(err);
+    return bus_produce_raw(producer, topic, partition, key, key_len, value, value_len, headers,
+                           header_count, ack, ack_arg, err);
+}
+
+static int deadletter(const struct bus_record *record, const char *reason, bus_ack_fn *ack,
+                      void *ack_arg, void *arg, struct err *err)
+{
+    struct promoter *app = arg;
+
+    if (!app->publisher)
+        return no_producer(err);
+    return bus_deadletter(app->publisher, record, reason, ack, ack_arg, err);
+}
+
+/* ---- reading ---- */
+
+static void on_state(struct bus_follower *follower, const struct bus_record *record, void *arg)
+{
+    struct promoter *app = arg;
+
+    (void)follower;
+    if (app->slots[record->partition].partition)
+        partition_on_state(app->slots[record->partition].partition, record);
+}
+
+static void on_state_end(struct bus_follower *follower, enum topic topic, int32_t partition,
+                         int64_t end, void *arg)
+{
+    struct promoter *app = arg;
+
+    (void)follower;
+    (void)topic;
+    if (app->slots[partition].partition)
+        partition_on_state_end(app->slots[partition].partition, end);
+}
+
+/* The reader of promoter.state lives only while partitions are restored. */
+static int follow_state(struct promoter *app, int32_t partition, int64_t offset, struct err *err)
+{
+    const struct bus_follower_handler handler = {
+        .on_record = on_state, .on_end = on_state_end, .arg = app};
+
+    if (!app->state_reader &&
+        bus_follower_new(&app->state_reader, app->svc->bus, &handler, err) < 0)
+        return -1;
+    return bus_follower_add(app->state_reader, TOPIC_PROMOTER_STATE, partition, offset, err);
+}
+
+static int follow(enum topic topic, int32_t partition, int64_t offset, void *arg, struct err *err)
+{
+    struct promoter *app = arg;
+
+    if (topic == TOPIC_LEDGER)
+        return bus_follower_add(app->ledger_reader, topic, partition, offset, err);
+    if (!app->slots[partition].reads_state) {
+        app->slots[partition].reads_state = true;
+        app->restoring++;
+    }
+    return follow_state(app, partition, offset, err);
+}
+
+static void unfollow(enum topic topic, int32_t partition, void *arg)
+{
+    struct promoter *app = arg;
+
+    if (topic == TOPIC_LEDGER) {
+        bus_follower_remove(app->ledger_reader, topic, partition);
+        return;
+    }
+    if (!app->slots[partition].reads_state)
+        return;
+    app->slots[partition].reads_state = false;
+    bus_follower_remove(app->state_reader, topic, partition);
+    if (--app->restoring == 0) {
+        bus_follower_free(app->state_reader);
+        app->state_reader = NULL;
+    }
+}
+
+static int seek(enum topic topic, int32_t partition, int64_t offset, void *arg, struct err *err)
+{
+    struct promoter *app = arg;
+
+    return bus_group_seek(app->group, topic, partition, offset, err);
+}
+
+static void pause_input(enum topic topic, int32_t partition, bool paused, void *arg)
+{
+    struct promoter *app = arg;
+
+    bus_group_pause(app->group, topic, partition, paused);
+}
+
+static void commit(enum topic topic, int32_t partition, int64_t next_offset, void *arg)
+{
+    struct promoter *app = arg;
+
+    bus_group_commit_at(app->group, topic, partition, next_offset);
+}
+
+static void ask_ends(const struct bus_end *ask, size_t count, partition_ends_fn *done,
+                     void *done_arg, void *arg)
+{
+    struct promoter *app = arg;
+
+    bus_ends(app->svc->bus, ask, count, ENDS_TIMEOUT_MS, done, done_arg);
+}
+
+/* ---- time and the rest ---- */
+
+static void wake(struct partition *partition, int64_t at_mono_ms, void *arg)
+{
+    struct promoter *app = arg;
+    struct loop_timer *timer = app->slots[partition->number].timer;
+    int64_t delay_ms = at_mono_ms == INT64_MAX ? -1 : at_mono_ms - clock_mono_ms();
+
+    if (at_mono_ms == INT64_MAX)
+        loop_timer_cancel(timer);
+    else
+        loop_timer_arm(timer, delay_ms > 0 ? delay_ms : 0);
+}
+
+static const struct engine_environment *environment(const char *name, void *arg)
+{
+    const struct promoter *app = arg;
+
+    return environments_get(app->environments, name);
+}
+
+static bool environments_known(void *arg)
+{
+    const struct promoter *app = arg;
+
+    return app->environments_known;
+}
+
+static void changed(struct partition *partition, void *arg)
+{
+    (void)partition;
+    promoter_readiness(arg);
+}
+
+void kafka_io_init(struct promoter *app)
+{
+    app->io = (struct partition_io){
+        .now_ms = now_ms,
+        .mono_ms = mono_ms,
+        .produce = produce,
+        .deadletter = deadletter,
+        .follow = follow,
+        .unfollow = unfollow,
+        .seek = seek,
+        .pause = pause_input,
+        .commit = commit,
+        .ask_ends = ask_ends,
+        .wake = wake,
+        .environment = environment,
+        .environments_known = environments_known,
+        .changed = changed,
+        .arg = app,
+    };
+}
