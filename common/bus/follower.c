@@ -1,0 +1,187 @@
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "bus/consumer.h"
+#include "log/log.h"
+
+#define RESTART_AFTER_MS 5000
+
+struct bus_follower {
+    struct bus *bus;
+    struct consumer consumer;
+    struct bus_follower_handler handler;
+    bool paused;
+};
+
+static void on_record(void *arg, struct toppar *tp, const struct bus_record *record)
+{
+    struct bus_follower *follower = arg;
+    (void)tp;
+    follower->handler.on_record(follower, record, follower->handler.arg);
+}
+
+static void on_end(void *arg, struct toppar *tp, int64_t end_offset)
+{
+    struct bus_follower *follower = arg;
+    tp->ended = true;
+    if (follower->handler.on_end)
+        follower->handler.on_end(follower, tp->topic, tp->partition, end_offset,
+                                 follower->handler.arg);
+}
+
+/* Without a group nothing can become fatal in librdkafka 2.0.2 but a failed assertion of its own
+ * about the group; say so and stay. */
+static void on_fatal(void *arg, const struct err *err)
+{
+    (void)arg;
+    log_error("a follower of topics is lost", LOG_E(err));
+}
+
+int bus_follower_new(struct bus_follower **out, struct bus *bus,
+                     const struct bus_follower_handler *handler, struct err *err)
+{
+    static const struct consumer_owner callbacks = {
+        .on_record = on_record, .on_end = on_end, .on_fatal = on_fatal};
+    /* A group's id is needed to assign partitions by hand; the group is never joined. */
+    const struct setting fixed[] = {{"group.id", bus->group}, {NULL, NULL}};
+    struct bus_follower *follower = mem_alloc(sizeof(*follower));
+    struct consumer_owner owner = callbacks;
+    rd_kafka_conf_t *conf;
+    *out = NULL;
+    follower->bus = bus;
+    follower->handler = *handler;
+    owner.arg = follower;
+    consumer_init(&follower->consumer, bus, &owner);
+    if (bus_settings(bus, CLIENT_CONSUMER, fixed, &conf, err) != 0 ||
+        consumer_start(&follower->consumer, conf, err) != 0) {
+        bus_follower_free(follower);
+        return -1;
+    }
+    *out = follower;
+    return 0;
+}
+
+void bus_follower_free(struct bus_follower *follower)
+{
+    if (!follower)
+        return;
+    consumer_release(&follower->consumer);
+    free(follower);
+}
+
+/* Assigns partitions that are new to the follower. */
+static int assign(struct bus_follower *follower, const rd_kafka_topic_partition_list_t *list,
+                  struct err *err)
+{
+    rd_kafka_error_t *error = rd_kafka_incremental_assign(follower->consumer.client->rk, list);
+    if (!error)
+        return 0;
+    err_set(err, ERR_INTERNAL, "cannot follow a topic's partitions: %s",
+            rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    return -1;
+}
+
+/* Adds a partition: one that is there already seeks, a new one goes on the list. */
+static void add(struct bus_follower *follower, rd_kafka_topic_partition_list_t *list,
+                enum topic topic, int32_t partition, int64_t offset)
+{
+    struct toppar *tp = consumer_find(&follower->consumer, topic, partition);
+    if (tp) {
+        consumer_seek(&follower->consumer, tp, offset);
+        return;
+    }
+    consumer_add(&follower->consumer, topic, partition);
+    rd_kafka_topic_partition_list_add(list, follower->bus->names[topic], partition)->offset =
+        offset;
+}
+
+/* librdkafka keeps a partition's pause beyond an assignment, so it is told again. */
+static void settle_pauses(struct bus_follower *follower)
+{
+    for (struct toppar *tp = NULL; (tp = consumer_next(&follower->consumer, tp));) {
+        if (follower->paused)
+            consumer_pause(&follower->consumer, tp, PAUSED_BY_OWNER);
+        else
+            consumer_resume(&follower->consumer, tp, PAUSED_BY_OWNER);
+    }
+}
+
+static int check_offset(int64_t offset, struct err *err)
+{
+    if (offset >= 0 || offset == BUS_BEGINNING || offset == BUS_END)
+        return 0;
+    return err_set(err, ERR_INVALID, "offset %lld is none", (long long)offset);
+}
+
+static int assign_list(struct bus_follower *follower, rd_kafka_topic_partition_list_t *list,
+                       struct err *err)
+{
+    int rc = 0;
+    if (list->cnt > 0)
+        rc = assign(follower, list, err);
+    for (int i = 0; rc != 0 && i < list->cnt; i++) {
+        enum topic topic = bus_topic_by_full_name(follower->bus, list->elems[i].topic);
+        consumer_forget(&follower->consumer,
+                        consumer_find(&follower->consumer, topic, list->elems[i].partition));
+    }
+    if (rc == 0)
+        settle_pauses(follower);
+    rd_kafka_topic_partition_list_destroy(list);
+    return rc;
+}
+
+int bus_follower_add(struct bus_follower *follower, enum topic topic, int32_t partition,
+                     int64_t offset, struct err *err)
+{
+    if (check_offset(offset, err) != 0)
+        return -1;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    add(follower, list, topic, partition, offset);
+    return assign_list(follower, list, err);
+}
+
+int bus_follower_add_all(struct bus_follower *follower, enum topic topic, int32_t partition_count,
+                         int64_t (*start)(enum topic topic, int32_t partition, void *arg),
+                         void *arg, struct err *err)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(partition_count);
+    for (int32_t p = 0; p < partition_count; p++) {
+        int64_t offset = start ? start(topic, p, arg) : BUS_BEGINNING;
+        add(follower, list, topic, p, offset < BUS_BEGINNING ? BUS_BEGINNING : offset);
+    }
+    return assign_list(follower, list, err);
+}
+
+void bus_follower_remove(struct bus_follower *follower, enum topic topic, int32_t partition)
+{
+    struct toppar *tp = consumer_find(&follower->consumer, topic, partition);
+    if (!tp)
+        return;
+    consumer_resume(&follower->consumer, tp, ~0u);
+    consumer_forget(&follower->consumer, tp);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, follower->bus->names[topic], partition);
+    rd_kafka_error_t *error = rd_kafka_incremental_unassign(follower->consumer.client->rk, list);
+    if (error) {
+        log_error("cannot stop following a partition", LOG_S("topic", topic_info(topic)->name),
+                  LOG_I("partition", partition), LOG_S("error", rd_kafka_error_string(error)));
+        rd_kafka_error_destroy(error);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+void bus_follower_pause(struct bus_follower *follower, bool paused)
+{
+    follower->paused = paused;
+    settle_pauses(follower);
+}
+
+bool bus_follower_caught_up(const struct bus_follower *follower)
+{
+    for (struct toppar *tp = NULL; (tp = consumer_next(&follower->consumer, tp));) {
+        if (!tp->ended)
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,394 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "bus/internal.h"
+#include "log/log.h"
+
+#define QUEUE_MAX       100000
+#define KEY_MAX         512
+#define REMAKE_AFTER_MS 1000
+
+/* A record on its way. */
+struct waiting {
+    LIST_ENTRY(waiting) link;
+    struct bus_producer *producer;
+    enum topic topic;
+    bus_ack_fn *ack;
+    void *arg;
+    int64_t since_us;
+};
+LIST_HEAD(waitings, waiting);
+
+struct flush {
+    STAILQ_ENTRY(flush) link;
+    struct bus_producer *producer;
+    struct loop_timer *timer;
+    void (*done)(bool all, void *arg);
+    void *arg;
+};
+STAILQ_HEAD(flushes, flush);
+
+struct bus_producer {
+    struct bus *bus;
+    struct bus_producer_conf conf;
+    struct client *client; /* NULL: dead, or about to be made anew */
+    struct waitings waitings;
+    size_t count;
+    struct flushes flushes;
+    struct loop_timer *remake;
+    unsigned served; /* in this turn */
+    unsigned refs;   /* the owner's, and calls on the stack that may end with a free */
+    bool freed;
+};
+
+static void unref(struct bus_producer *producer)
+{
+    if (--producer->refs == 0)
+        free(producer);
+}
+
+/* ---- flushing ---- */
+
+static void flush_end(struct flush *flush, bool all)
+{
+    STAILQ_REMOVE(&flush->producer->flushes, flush, flush, link);
+    loop_timer_free(flush->timer);
+    flush->done(all, flush->arg);
+    free(flush);
+}
+
+static void flush_all(struct bus_producer *producer)
+{
+    while (producer->count == 0 && !STAILQ_EMPTY(&producer->flushes))
+        flush_end(STAILQ_FIRST(&producer->flushes), true);
+}
+
+static void on_flush_timer(void *arg)
+{
+    struct flush *flush = arg;
+    flush_end(flush, flush->producer->count == 0);
+}
+
+void bus_producer_flush(struct bus_producer *producer, int64_t timeout_ms,
+                        void (*done)(bool all, void *arg), void *arg)
+{
+    struct flush *flush = mem_alloc(sizeof(*flush));
+    *flush = (struct flush){.producer = producer, .done = done, .arg = arg};
+    flush->timer = loop_timer_new(producer->bus->loop, on_flush_timer, flush);
+    loop_timer_arm(flush->timer, producer->count ? timeout_ms : 0);
+    STAILQ_INSERT_TAIL(&producer->flushes, flush, link);
+}
+
+/* ---- acknowledgements ---- */
+
+static void settle(struct waiting *w, struct bus_ack *ack)
+{
+    struct bus_producer *producer = w->producer;
+    struct bus *bus = producer->bus;
+    LIST_REMOVE(w, link);
+    producer->count--;
+    ack->topic = w->topic;
+    if (ack->ok && bus->metrics) {
+        metric_add(bus->produced[w->topic], 1);
+        metric_observe(bus->ack_seconds, (double)(clock_mono_us() - w->since_us) / 1e6);
+    }
+    if (w->ack)
+        w->ack(ack, w->arg);
+    else if (!ack->ok)
+        log_error("a record was not stored", LOG_S("topic", topic_info(w->topic)->name),
+                  LOG_E(&ack->err));
+    free(w);
+}
+
+static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
+{
+    struct client *client = opaque;
+    struct waiting *w = message->_private;
+    if (client->retired)
+        return;
+    struct bus_producer *producer = w->producer;
+    struct bus_ack ack = {.partition = message->partition, .offset = message->offset};
+    ack.ok = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (ack.ok) {
+        rd_kafka_timestamp_type_t type;
+        ack.timestamp_ms = rd_kafka_message_timestamp(message, &type);
+        client_well(client);
+    } else {
+        ack.unknown = rd_kafka_message_status(message) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
+        bus_err(&ack.err, message->err, "cannot store the record");
+    }
+    settle(w, &ack);
+    if (++producer->served >= SERVE_MAX)
+        rd_kafka_yield(rk);
+}
+
+static void fail_all(struct bus_producer *producer, const struct err *why)
+{
+    while (!LIST_EMPTY(&producer->waitings)) {
+        struct bus_ack ack = {.unknown = true, .partition = -1, .offset = -1, .err = *why};
+        settle(LIST_FIRST(&producer->waitings), &ack);
+    }
+}
+
+static bool serve(void *arg)
+{
+    struct bus_producer *producer = arg;
+    if (!producer->client)
+        return false;
+    producer->refs++;
+    producer->served = 0;
+    rd_kafka_poll(producer->client->rk, 0);
+    bool more = producer->served >= SERVE_MAX && producer->client;
+    if (!producer->freed)
+        flush_all(producer);
+    unref(producer);
+    return more;
+}
+
+/* ---- life ---- */
+
+static void on_fatal(void *arg, const struct err *err);
+
+static int make_client(struct bus_producer *producer, struct err *err)
+{
+    char timeout[24], queue[24];
+    snprintf(timeout, sizeof(timeout), "%lld", (long long)producer->conf.message_timeout_ms);
+    snprintf(queue, sizeof(queue), "%zu", producer->conf.queue_max);
+    const struct setting fixed[] = {
+        {"message.timeout.ms", timeout}, {"queue.buffering.max.messages", queue}, {NULL, NULL}};
+    rd_kafka_conf_t *conf;
+    if (bus_settings(producer->bus, CLIENT_PRODUCER, fixed, &conf, err) != 0)
+        return -1;
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    struct client_owner owner = {.serve = serve, .on_fatal = on_fatal, .arg = producer};
+    return client_new(&producer->client, producer->bus, CLIENT_PRODUCER, conf, &owner, err);
+}
+
+static void on_remake(void *arg)
+{
+    struct bus_producer *producer = arg;
+    struct err err = {0};
+    if (make_client(producer, &err) == 0)
+        return;
+    log_error("cannot make a producer; trying again", LOG_E(&err));
+    loop_timer_arm(producer->remake, REMAKE_AFTER_MS);
+}
+
+static void on_fatal(void *arg, const struct err *err)
+{
+    struct bus_producer *producer = arg;
+    if (!producer->client)
+        return;
+    log_error("the producer is lost; what waits may or may not be stored", LOG_E(err),
+              LOG_I("waiting", producer->count));
+    client_retire(producer->client);
+    producer->client = NULL;
+    producer->refs++;
+    fail_all(producer, err);
+    if (!producer->freed) {
+        if (producer->conf.on_fatal)
+            producer->conf.on_fatal(producer, err, producer->conf.arg);
+        else
+            on_remake(producer);
+    }
+    unref(producer);
+}
+
+int bus_producer_new(struct bus_producer **out, struct bus *bus,
+                     const struct bus_producer_conf *conf, struct err *err)
+{
+    struct bus_producer *producer = mem_alloc(sizeof(*producer));
+    *out = NULL;
+    producer->bus = bus;
+    producer->refs = 1;
+    producer->conf = conf ? *conf : (struct bus_producer_conf){0};
+    if (producer->conf.queue_max == 0)
+        producer->conf.queue_max = QUEUE_MAX;
+    LIST_INIT(&producer->waitings);
+    STAILQ_INIT(&producer->flushes);
+    if (make_client(producer, err) != 0) {
+        free(producer);
+        return -1;
+    }
+    producer->remake = loop_timer_new(bus->loop, on_remake, producer);
+    *out = producer;
+    return 0;
+}
+
+void bus_producer_free(struct bus_producer *producer)
+{
+    struct err why = {0};
+    if (!producer || producer->freed)
+        return;
+    producer->freed = true;
+    client_retire(producer->client);
+    producer->client = NULL;
+    loop_timer_free(producer->remake);
+    err_set(&why, ERR_UNAVAILABLE, "the producer was closed before the record was acknowledged");
+    fail_all(producer, &why);
+    while (!STAILQ_EMPTY(&producer->flushes))
+        flush_end(STAILQ_FIRST(&producer->flushes), false);
+    unref(producer);
+}
+
+size_t bus_producer_waiting(const struct bus_producer *producer)
+{
+    return producer->count;
+}
+
+void bus_producer_test_fatal(struct bus_producer *producer)
+{
+    rd_kafka_test_fatal_error(producer->client->rk, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+                              "asked for by a test");
+}
+
+/* ---- producing ---- */
+
+static rd_kafka_headers_t *copy_headers(const struct event_header *headers, size_t count)
+{
+    if (count == 0)
+        return NULL;
+    rd_kafka_headers_t *copy = rd_kafka_headers_new(count);
+    for (size_t i = 0; i < count; i++)
+        rd_kafka_header_add(copy, headers[i].name, -1, headers[i].value, (ssize_t)headers[i].len);
+    return copy;
+}
+
+static int check_room(const struct bus_producer *producer, struct err *err)
+{
+    if (!producer->client && producer->conf.on_fatal)
+        return err_set(err, ERR_FATAL, "the producer is lost");
+    if (!producer->client)
+        return err_set(err, ERR_UNAVAILABLE, "the producer is being made anew");
+    if (producer->count >= producer->conf.queue_max)
+        return err_set(err, ERR_LIMIT, "%zu records wait to be stored already", producer->count);
+    return 0;
+}
+
+int bus_produce_raw(struct bus_producer *producer, enum topic topic, int32_t partition,
+                    const void *key, size_t key_len, const void *value, size_t value_len,
+                    const struct event_header *headers, size_t header_count, bus_ack_fn *ack,
+                    void *arg, struct err *err)
+{
+    if (check_room(producer, err) != 0)
+        return -1;
+    struct waiting *w = mem_alloc(sizeof(*w));
+    *w = (struct waiting){.producer = producer, .topic = topic, .ack = ack, .arg = arg};
+    w->since_us = clock_mono_us();
+    rd_kafka_headers_t *copy = copy_headers(headers, header_count);
+    rd_kafka_vu_t vus[] = {
+        {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = producer->bus->names[topic]},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION,
+         .u.i32 = partition < 0 ? RD_KAFKA_PARTITION_UA : partition},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {.ptr = (void *)key, .size = key_len}},
+        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {.ptr = (void *)value, .size = value_len}},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = w},
+        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = copy},
+    };
+    size_t count = sizeof(vus) / sizeof(*vus) - (copy ? 0 : 1);
+    rd_kafka_error_t *error = rd_kafka_produceva(producer->client->rk, vus, count);
+    if (error) {
+        bus_err(err, rd_kafka_error_code(error), "cannot produce");
+        rd_kafka_error_destroy(error);
+        if (copy)
+            rd_kafka_headers_destroy(copy);
+        free(w);
+        return -1;
+    }
+    LIST_INSERT_HEAD(&producer->waitings, w, link);
+    producer->count++;
+    return 0;
+}
+
+static int fill_meta(const struct bus_producer *producer, enum topic topic,
+                     const struct event_meta *meta, const void *message, struct event_meta *out,
+                     struct err *err)
+{
+    *out = *meta;
+    if (!*out->id)
+        return err_set(err, ERR_INTERNAL, "an event for topic '%s' has no id",
+                       topic_info(topic)->name);
+    if (!*out->source)
+        snprintf(out->source, sizeof(out->source), "/gantry/%s", producer->bus->service);
+    if (!*out->type)
+        snprintf(out->type, sizeof(out->type), "%s", event_type_of(topic, message));
+    if (out->time_ms == 0)
+        out->time_ms = clock_now_ms();
+    if (!*out->traceparent)
+        event_trace_of(out->traceparent, "", out->id);
+    return 0;
+}
+
+int bus_produce(struct bus_producer *producer, enum topic topic, const struct event_meta *meta,
+                const void *message, bus_ack_fn *ack, void *arg, struct err *err)
+{
+    char key[KEY_MAX], time_text[CLOCK_RFC3339_SIZE];
+    struct event_header headers[EVENT_HEADERS_MAX];
+    struct event_meta full;
+    struct buf value;
+    int rc = -1;
+    buf_init(&value, EVENT_VALUE_MAX);
+    if (fill_meta(producer, topic, meta, message, &full, err) != 0)
+        goto out;
+    if (event_key_of(topic, message, key, sizeof(key)) != 0) {
+        err_set(err, ERR_INTERNAL, "a record of topic '%s' has no key", topic_info(topic)->name);
+        goto out;
+    }
+    if (event_check(topic, message, err) != 0 || event_pack(&value, message, err) != 0)
+        goto out;
+    size_t count = event_headers(&full, time_text, headers);
+    rc = bus_produce_raw(producer, topic, -1, key, strlen(key), value.data, value.len, headers,
+                         count, ack, arg, err);
+out:
+    buf_release(&value);
+    return rc == 0 ? 0 : err_wrap(err, "topic '%s'", topic_info(topic)->name);
+}
+
+/* ---- dead letters ---- */
+
+#define DEADLETTER_HEADERS_MAX 64
+#define REASON_MAX             1000
+
+static void add_text(struct event_header *headers, size_t *n, const char *name, const char *text)
+{
+    headers[(*n)++] = (struct event_header){.name = name, .value = text, .len = strlen(text)};
+}
+
+int bus_deadletter(struct bus_producer *producer, const struct bus_record *record,
+                   const char *reason, bus_ack_fn *ack, void *arg, struct err *err)
+{
+    struct event_header headers[DEADLETTER_HEADERS_MAX];
+    char partition[24], offset[24], size[24];
+    char *why = mem_strndup(reason, REASON_MAX);
+    const char *topic = topic_info(record->topic)->name;
+    size_t n = 0;
+    for (size_t i = 0; i < record->header_count && n < DEADLETTER_HEADERS_MAX - 5; i++)
+        headers[n++] = record->headers[i];
+    snprintf(partition, sizeof(partition), "%d", (int)record->partition);
+    snprintf(offset, sizeof(offset), "%lld", (long long)record->offset);
+    add_text(headers, &n, "gantry_reason", why);
+    add_text(headers, &n, "gantry_topic", topic);
+    add_text(headers, &n, "gantry_partition", partition);
+    add_text(headers, &n, "gantry_offset", offset);
+    log_error("a record was put aside as a dead letter", LOG_S("topic", topic),
+              LOG_I("partition", record->partition), LOG_I("offset", record->offset),
+              LOG_S("reason", reason));
+    if (producer->bus->metrics)
+        metric_add(producer->bus->deadletters, 1);
+    size_t len = record->value_len;
+    if (len > EVENT_VALUE_MAX) { /* with its new headers it might not fit into a record again */
+        snprintf(size, sizeof(size), "%zu", len);
+        add_text(headers, &n, "gantry_cut_from", size);
+        len = EVENT_VALUE_MAX;
+    }
+    int rc = bus_produce_raw(producer, TOPIC_DEADLETTER, -1, record->key, record->key_len,
+                             record->value, len, headers, n, ack, arg, err);
+    free(why);
+    return rc;
+}
