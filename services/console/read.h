@@ -1,0 +1,48 @@
+/* The read model as JSON (api/openapi.json has the shapes). Each function reads within the caller's
+ * reader_begin() and returns a new reference; errors stick to `db`. Absent is what is not known or
+ * does not apply; lists are always there. */
+#ifndef GANTRY_CONSOLE_READ_H
+#define GANTRY_CONSOLE_READ_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/sqlite_db.h"
+
+/* "in-progress" ...; "" for what is none. */
+const char *status_name(int64_t status);
+int64_t status_of(const char *name); /* 0: there is none such */
+const char *action_kind_name(int64_t kind);
+
+/* Members from a row's columns, left out where null or "". */
+void put_text(json_t *object, const char *key, const struct sqlite_rows *rows, int column);
+void put_int(json_t *object, const char *key, const struct sqlite_rows *rows, int column);
+void put_json(json_t *object, const char *key, const struct sqlite_rows *rows, int column);
+
+/* {pipelines: [...], next}. `after`: names beyond it. */
+json_t *read_pipelines(struct sqlite_db *db, const char *after, int64_t limit);
+/* One with its actions; NULL: not known. */
+json_t *read_pipeline(struct sqlite_db *db, const char *name);
+/* The SHA-256 that a command names: of the newest definition unless the promoter refused it. False:
+ * no such pipeline, or it is deleted. */
+bool read_pipeline_definition(struct sqlite_db *db, const char *name, char sha256[65]);
+
+struct release_filter {
+    const char *pipeline; /* NULL: of all */
+    uint64_t statuses;    /* bits 1 << Status; 0: all */
+    int64_t before;       /* numbers (of one pipeline) or start times (of all) below it */
+    int64_t limit;
+};
+/* {releases: [...], next} */
+json_t *read_releases(struct sqlite_db *db, const struct release_filter *filter);
+json_t *read_release(struct sqlite_db *db, const char *pipeline, uint64_t number);
+/* stage -> [action with its runs], in the order of the steps. */
+json_t *read_actions(struct sqlite_db *db, const char *pipeline, uint64_t release);
+
+json_t *read_environments(struct sqlite_db *db);
+/* Those that are open, oldest first; pipeline NULL: of all. */
+json_t *read_open_approvals(struct sqlite_db *db, const char *pipeline);
+json_t *read_search(struct sqlite_db *db, const char *text, int64_t limit);
+
+#endif

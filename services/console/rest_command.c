@@ -1,0 +1,444 @@
+/* What people ask of a pipeline: checked here, sent as a Command, decided by the promoter. */
+#include <ctype.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/mem.h"
+#include "base/sha256.h"
+#include "base/str.h"
+#include "gantry/v1/command.pb-c.h"
+#include "services/console/console.h"
+#include "services/console/read.h"
+
+#define KEY_MAX       255
+#define REASON_MAX    2000
+#define REF_MAX       1024
+#define VARIABLES_MAX 100
+#define VALUE_MAX     4096
+#define COMMIT_MIN    7
+
+/* ---- pieces of every command ---- */
+
+static void refuse(struct call *call, const char *path, const char *reason)
+{
+    json_t *errors = json_pack("[{s:s, s:s}]", "path", path, "reason", reason);
+
+    reply_problem(call->req, 422, "Unprocessable Content", reason, errors);
+}
+
+bool call_id(struct call *call, const char *type, char out[ID_SIZE])
+{
+    const char *key = http_req_header(call->req, "Idempotency-Key");
+    char random[ID_SIZE];
+
+    if (key) {
+        bool visible = *key && strlen(key) <= KEY_MAX;
+        for (const char *c = key; visible && *c; c++)
+            visible = isgraph((unsigned char)*c);
+        if (!visible) {
+            http_reply_problem(call->req, 400, NULL,
+                               "Idempotency-Key must be 1 to 255 visible ASCII characters");
+            return false;
+        }
+    } else {
+        id_random(random);
+        key = random;
+    }
+    id_make(out, type, call->person.subject, key, NULL);
+    return true;
+}
+
+void call_actor(const struct call *call, Gantry__V1__Actor *out)
+{
+    const struct auth_person *person = &call->person;
+
+    gantry__v1__actor__init(out);
+    out->subject = (char *)person->subject;
+    out->name = (char *)person->name;
+    out->email = (char *)person->email;
+    out->groups = person->groups.items;
+    out->n_groups = person->groups.count;
+}
+
+/* The body as an object with no other members than those named (comma-separated); an empty body is
+ * an empty object. False having answered. */
+static bool body_object(struct call *call, const char *members, json_t **out)
+{
+    struct strv known = {0};
+    bool good = true;
+    const char *key;
+    json_t *value;
+    size_t len;
+
+    http_req_body(call->req, &len);
+    if (len == 0) {
+        *out = json_object();
+        return true;
+    }
+    if (http_req_json(call->req, out) != 0)
+        return false;
+    if (!json_is_object(*out)) {
+        http_reply_problem(call->req, 400, NULL, "the body must be a JSON object");
+        json_decref(*out);
+        return false;
+    }
+    strv_split(&known, members, ',');
+    json_object_foreach(*out, key, value)
+    {
+        if (good && !strv_has(&known, key)) {
+            char reason[256];
+            snprintf(reason, sizeof(reason), "not known; there are %s", members);
+            refuse(call, key, reason);
+            good = false;
+        }
+    }
+    strv_release(&known);
+    if (!good)
+        json_decref(*out);
+    return good;
+}
+
+/* A member that is a string of at most `max` bytes; *out is "" where it is absent. */
+static bool member_text(struct call *call, json_t *body, const char *key, size_t max,
+                        const char **out)
+{
+    json_t *value = json_object_get(body, key);
+    char reason[96];
+
+    *out = value ? json_string_value(value) : "";
+    if (*out && strlen(*out) <= max)
+        return true;
+    snprintf(reason, sizeof(reason), "must be a string of at most %zu bytes", max);
+    refuse(call, key, reason);
+    return false;
+}
+
+/* A command that is being made. */
+struct order {
+    Gantry__V1__Command command;
+    Gantry__V1__Actor caller;
+    struct wait wait;
+    uint8_t sha256[SHA256_SIZE];
+};
+
+/* The pipeline's name out of the path, its newest definition, who asks, and the id. */
+static bool order_begin(struct call *call, struct order *order, const char *what)
+{
+    char sha256[65] = "";
+    const char *pipeline;
+    struct sqlite_db *db;
+
+    memset(order, 0, sizeof(*order));
+    gantry__v1__command__init(&order->command);
+    if (!param_name(call, "pipeline", &pipeline) || !call_id(call, "command", order->wait.ce_id) ||
+        !(db = reader_begin(call)))
+        return false;
+    bool found = read_pipeline_definition(db, pipeline, sha256);
+    if (reader_end(call, db) != 0)
+        return false;
+    if (!found) {
+        http_reply_problem(call->req, 404, NULL,
+                           "no such pipeline; GET /api/v1/pipelines lists them");
+        return false;
+    }
+    order->wait.what = what;
+    snprintf(order->wait.name, sizeof(order->wait.name), "%s", pipeline);
+    order->command.pipeline = order->wait.name;
+    call_actor(call, &order->caller);
+    order->command.caller = &order->caller;
+    if (hex_decode(sha256, order->sha256, SHA256_SIZE) == 0) {
+        order->command.definition_sha256.data = order->sha256;
+        order->command.definition_sha256.len = SHA256_SIZE;
+    }
+    return true;
+}
+
+/* The release out of the path, which must be known. */
+static bool order_release(struct call *call, struct order *order)
+{
+    struct sqlite_db *db;
+
+    if (!param_number(call, "release", &order->wait.release) || !(db = reader_begin(call)))
+        return false;
+    int64_t found =
+        sqlite_select_int(db, 0, "SELECT 1 FROM releases WHERE pipeline = ? AND number = ?",
+                          SQL_TEXT(order->wait.name), SQL_INT(order->wait.release));
+    if (reader_end(call, db) != 0)
+        return false;
+    if (!found)
+        http_reply_problem(call->req, 404, NULL, "no such release");
+    return found;
+}
+
+static void order_send(struct call *call, struct order *order)
+{
+    waits_send(call, &order->wait, TOPIC_COMMAND, &order->command);
+}
+
+/* ---- start ---- */
+
+struct start {
+    Gantry__V1__StartRelease message;
+    Gantry__V1__Revision revision;
+    Gantry__V1__Revision *revisions[1];
+    Gantry__V1__KeyValue pairs[VARIABLES_MAX];
+    Gantry__V1__KeyValue *variables[VARIABLES_MAX];
+    char commit[65];
+    char ref[REF_MAX + 16];
+    char source[64];
+};
+
+static bool read_variables(struct call *call, json_t *body, struct start *start)
+{
+    json_t *variables = json_object_get(body, "variables"), *value;
+    const char *key;
+
+    if (!variables)
+        return true;
+    if (!json_is_object(variables) || json_object_size(variables) > VARIABLES_MAX) {
+        refuse(call, "variables", "must be an object of at most 100 strings");
+        return false;
+    }
+    json_object_foreach(variables, key, value)
+    {
+        const char *text = json_string_value(value);
+        char path[160];
+        bool good = isalpha((unsigned char)*key) || *key == '_';
+        for (const char *c = key; good && *c; c++)
+            good = isalnum((unsigned char)*c) || *c == '_';
+        snprintf(path, sizeof(path), "variables.%.128s", key);
+        if (!good || strlen(key) > 128 || !text || strlen(text) > VALUE_MAX) {
+            refuse(call, path,
+                   "a name is [A-Za-z_][A-Za-z0-9_]*, a value a string of at most 4096"
+                   " bytes");
+            return false;
+        }
+        size_t n = start->message.n_variables++;
+        gantry__v1__key_value__init(&start->pairs[n]);
+        start->pairs[n].key = (char *)key;
+        start->pairs[n].value = (char *)text;
+        start->variables[n] = &start->pairs[n];
+    }
+    start->message.variables = start->variables;
+    return true;
+}
+
+/* All digits of a commit that the pipeline has seen, by the first ones. */
+static const char *resolve_commit(struct sqlite_db *db, const char *pipeline, const char *text,
+                                  char out[65])
+{
+    const char *problem = "no commit of this pipeline begins so; give all its 40 digits";
+    char beyond[80];
+
+    snprintf(beyond, sizeof(beyond), "%.64s~", text);
+    struct sqlite_rows *rows = sqlite_select(
+        db,
+        "SELECT commit_id FROM releases WHERE pipeline = ?1 AND commit_id >= ?2 AND commit_id < ?3"
+        " UNION SELECT commit_id FROM heads WHERE pipeline = ?1 AND commit_id >= ?2"
+        " AND commit_id < ?3 LIMIT 2",
+        SQL_TEXT(pipeline), SQL_TEXT(text), SQL_TEXT(beyond));
+    if (sqlite_next(rows)) {
+        snprintf(out, 65, "%s", sqlite_text(rows, 0));
+        problem = sqlite_next(rows) ? "more than one commit begins so; give more digits" : NULL;
+    }
+    sqlite_rows_end(rows);
+    return problem;
+}
+
+static bool read_commit(struct call *call, const char *pipeline, const char *text,
+                        struct start *start)
+{
+    const char *problem = NULL;
+    size_t len = strlen(text);
+    struct sqlite_db *db;
+
+    for (size_t i = 0; i < len && i < sizeof(start->commit) - 1; i++)
+        start->commit[i] = (char)tolower((unsigned char)text[i]);
+    if (len < COMMIT_MIN || len > 64 || strspn(start->commit, "0123456789abcdef") != len) {
+        refuse(call, "revision", "must be a commit: 7 to 64 hex digits");
+        return false;
+    }
+    if (len == 40 || len == 64)
+        return true;
+    char prefix[65];
+    memcpy(prefix, start->commit, sizeof(prefix));
+    if (!(db = reader_begin(call)))
+        return false;
+    problem = resolve_commit(db, pipeline, prefix, start->commit);
+    if (reader_end(call, db) != 0)
+        return false;
+    if (problem)
+        refuse(call, "revision", problem);
+    return !problem;
+}
+
+/* The source's name: as given, or the only one there is. */
+static bool read_source(struct call *call, const char *pipeline, const char *given,
+                        struct start *start)
+{
+    struct sqlite_db *db = reader_begin(call);
+    size_t count = 0, i;
+    json_t *source;
+
+    if (!db)
+        return false;
+    struct sqlite_rows *rows =
+        sqlite_select(db, "SELECT sources_json FROM pipelines WHERE name = ?", SQL_TEXT(pipeline));
+    json_t *sources = sqlite_next(rows) ? json_loads(sqlite_text(rows, 0), 0, NULL) : NULL;
+    sqlite_rows_end(rows);
+    json_array_foreach(sources, i, source)
+    {
+        const char *name = json_string_value(json_object_get(source, "name"));
+        if (!str_empty(given) && !str_eq(given, name))
+            continue;
+        snprintf(start->source, sizeof(start->source), "%s", name);
+        count++;
+    }
+    json_decref(sources);
+    if (reader_end(call, db) != 0)
+        return false;
+    if (count != 1)
+        refuse(call, "source",
+               str_empty(given)
+                   ? "the pipeline has several; name the one that revision or ref is of"
+                   : "the pipeline has no such source");
+    return count == 1;
+}
+
+static bool is_ref(const char *ref)
+{
+    for (const char *c = ref; *c; c++) {
+        if ((unsigned char)*c <= ' ' || *c == 0x7f)
+            return false;
+    }
+    return *ref != '-' && !strstr(ref, "..");
+}
+
+static bool read_revision(struct call *call, const char *pipeline, json_t *body,
+                          struct start *start)
+{
+    const char *commit, *ref, *source;
+
+    if (!member_text(call, body, "revision", 64, &commit) ||
+        !member_text(call, body, "ref", REF_MAX, &ref) ||
+        !member_text(call, body, "source", 63, &source))
+        return false;
+    if (str_empty(commit) && str_empty(ref) && str_empty(source))
+        return true;
+    if (!is_ref(ref)) {
+        refuse(call, "ref", "must be a branch or a full ref, without blanks");
+        return false;
+    }
+    if (!read_source(call, pipeline, source, start) ||
+        (!str_empty(commit) && !read_commit(call, pipeline, commit, start)))
+        return false;
+    if (!str_empty(ref))
+        snprintf(start->ref, sizeof(start->ref), "%s%s",
+                 str_starts(ref, "refs/") ? "" : "refs/heads/", ref);
+    gantry__v1__revision__init(&start->revision);
+    start->revision.source = start->source;
+    start->revision.commit = start->commit;
+    start->revision.ref = start->ref;
+    start->revisions[0] = &start->revision;
+    start->message.revisions = start->revisions;
+    start->message.n_revisions = 1;
+    return true;
+}
+
+void rest_start(struct call *call)
+{
+    struct start *start;
+    struct order order;
+    json_t *body;
+
+    if (!order_begin(call, &order, "start") ||
+        !body_object(call, "revision,ref,source,variables", &body))
+        return;
+    start = mem_alloc(sizeof(*start));
+    gantry__v1__start_release__init(&start->message);
+    order.command.what_case = GANTRY__V1__COMMAND__WHAT_START;
+    order.command.start = &start->message;
+    if (read_revision(call, order.wait.name, body, start) && read_variables(call, body, start))
+        order_send(call, &order);
+    free(start);
+    json_decref(body);
+}
+
+/* ---- stop, retry, rollback ---- */
+
+void rest_stop(struct call *call)
+{
+    Gantry__V1__StopRelease stop = GANTRY__V1__STOP_RELEASE__INIT;
+    const char *mode, *reason;
+    struct order order;
+    json_t *body;
+
+    if (!order_begin(call, &order, "stop") || !order_release(call, &order) ||
+        !body_object(call, "mode,reason", &body))
+        return;
+    order.command.what_case = GANTRY__V1__COMMAND__WHAT_STOP;
+    order.command.stop = &stop;
+    stop.release = order.wait.release;
+    if (member_text(call, body, "mode", 16, &mode) &&
+        member_text(call, body, "reason", REASON_MAX, &reason)) {
+        bool abandon = str_eq(mode, "abandon");
+        stop.reason = (char *)reason;
+        stop.mode = abandon ? GANTRY__V1__STOP_MODE__STOP_MODE_ABANDON
+                            : GANTRY__V1__STOP_MODE__STOP_MODE_WAIT;
+        if (abandon || str_empty(mode) || str_eq(mode, "wait"))
+            order_send(call, &order);
+        else
+            refuse(call, "mode", "must be wait or abandon");
+    }
+    json_decref(body);
+}
+
+void rest_retry(struct call *call)
+{
+    Gantry__V1__RetryStage retry = GANTRY__V1__RETRY_STAGE__INIT;
+    const char *stage;
+    struct order order;
+    json_t *body;
+
+    if (!order_begin(call, &order, "retry") || !order_release(call, &order) ||
+        !param_name(call, "stage", &stage) || !body_object(call, "allActions", &body))
+        return;
+    json_t *all = json_object_get(body, "allActions");
+    order.command.what_case = GANTRY__V1__COMMAND__WHAT_RETRY;
+    order.command.retry = &retry;
+    retry.release = order.wait.release;
+    retry.stage = (char *)stage;
+    retry.all_actions = json_is_true(all);
+    if (!all || json_is_boolean(all))
+        order_send(call, &order);
+    else
+        refuse(call, "allActions", "must be true or false");
+    json_decref(body);
+}
+
+void rest_rollback(struct call *call)
+{
+    Gantry__V1__RollbackStage rollback = GANTRY__V1__ROLLBACK_STAGE__INIT;
+    const char *stage, *reason;
+    struct order order;
+    json_t *body;
+
+    if (!order_begin(call, &order, "rollback") || !param_name(call, "stage", &stage) ||
+        !body_object(call, "toRelease,reason", &body))
+        return;
+    json_int_t to = json_integer_value(json_object_get(body, "toRelease"));
+    order.command.what_case = GANTRY__V1__COMMAND__WHAT_ROLLBACK;
+    order.command.rollback = &rollback;
+    rollback.stage = (char *)stage;
+    rollback.to_release = (uint64_t)to;
+    if (to <= 0) {
+        refuse(call, "toRelease", "must be the number of a release that succeeded in the stage");
+    } else if (member_text(call, body, "reason", REASON_MAX, &reason)) {
+        rollback.reason = (char *)reason;
+        order_send(call, &order);
+    }
+    json_decref(body);
+}
