@@ -193,6 +193,18 @@ void http_server_free(struct http_server *server)
     free(server);
 }
 
+size_t http_server_busy(const struct http_server *server)
+{
+    const struct connection *connection;
+    size_t busy = 0;
+
+    TAILQ_FOREACH(connection, &server->connections, link)
+    {
+        busy += !connection_is_idle(connection);
+    }
+    return busy;
+}
+
 int http_server_port(const struct http_server *server)
 {
     return server->port;

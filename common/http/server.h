@@ -31,6 +31,8 @@ int http_server_new(struct http_server **out, struct loop *loop,
 void http_server_free(struct http_server *server);
 /* Stops listening; open streams are closed; requests being answered go on. */
 void http_server_stop(struct http_server *server);
+/* Requests that are being read, answered or written. */
+size_t http_server_busy(const struct http_server *server);
 int http_server_port(const struct http_server *server);
 
 /* A handler answers once, now or later; until then the request lives, even if its client goes away

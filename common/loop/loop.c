@@ -223,15 +223,20 @@ static bool posts_empty(struct loop *loop)
     return empty;
 }
 
-void loop_free(struct loop *loop)
+void loop_drain(struct loop *loop)
 {
-    if (!loop)
-        return;
     /* A done callback may ask for more work, and work may post: until neither does. */
     do {
         workers_close(loop);
         posts_run(loop);
     } while (!posts_empty(loop) || loop->threads_count > 0);
+}
+
+void loop_free(struct loop *loop)
+{
+    if (!loop)
+        return;
+    loop_drain(loop);
     loop_children_abandon(&loop->children);
 
     event_free(loop->post_event);

@@ -19,6 +19,9 @@ struct loop *loop_new(unsigned workers);
 /* Finishes the work that was asked for, calls what was posted and its done callbacks, kills and
  * reaps children that still run (no callback). NULL is accepted. */
 void loop_free(struct loop *loop);
+/* Finishes the work that was asked for and calls what was posted, done callbacks among it. The loop
+ * does not run meanwhile. */
+void loop_drain(struct loop *loop);
 void loop_run(struct loop *loop); /* until loop_stop() */
 void loop_stop(struct loop *loop);
 /* Runs callbacks for at most `ms`, or until *stop is true (NULL: the time alone). For tests and

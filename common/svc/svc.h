@@ -32,6 +32,9 @@ struct svc_conf {
     char *tls_cert, *tls_key;  /* <service>.tls.cert, .key */
 };
 
+/* The table of section `common`, whose target is a struct svc_conf. */
+extern const struct conf_item svc_common_items[];
+
 struct svc {
     struct svc_conf conf;
     struct loop *loop;
@@ -47,10 +50,11 @@ struct svc_def {
     int port;
     const struct conf_item *items; /* its own section; may be NULL */
     void *conf;                    /* their target */
-    void *app; /* given to start() as svc->app; may be NULL */
+    void *app;                     /* given to start() as svc->app; may be NULL */
     unsigned workers;              /* for loop_work(); 0: 4 */
     const char *cors_origin_conf;  /* NULL, or "console-url": that origin may call (the approver) */
-    /* Wires topics, handlers and routes. Kafka may be away: that is no failure. */
+    /* Wires topics, handlers and routes. Kafka may be away: that is no failure. After an error the
+     * process ends without release(). */
     int (*start)(struct svc *svc, struct err *err);
     /* Stop taking work and finish or hand back what runs; call svc_stopped() when done. NULL:
      * nothing to do. */
@@ -59,18 +63,19 @@ struct svc_def {
     void (*release)(struct svc *svc);
 };
 
-/* All of a service's life. Returns the process's exit code. Options: --config FILE, --set
- * section.key=value,
- * --check (settings only), --help, --version. SIGTERM and SIGINT: readiness off, stop(), exit 0; a
- * second one, or the grace's end, exits at once. SIGHUP is ignored. */
+/* All of a service's life. Returns the process's exit code: 0; 1 when it ended badly; 2 when its
+ * options or settings are refused, so that trying again is useless. Options: --config FILE, --set
+ * section.key=value, --check (settings only), --help, --version. SIGTERM and SIGINT: readiness off,
+ * stop(), exit 0; a second one, or the grace's end, exits at once with 1. SIGHUP is ignored. */
 int svc_run(int argc, char **argv, const struct svc_def *def);
 
 void svc_stopped(struct svc *svc);
-/* Ends the service with an error, e.g. settings that make going on unsafe. */
+/* Ends the service with an error, in the same order; ERR_INVALID and ERR_FATAL exit with 2. */
 void svc_fail(struct svc *svc, const struct err *err);
 
 /* Readiness: every name must be good. The first call with a name adds it (initially not ready if
- * ready is false); `reason` is shown by /readyz. "kafka" is kept by svc itself. */
+ * ready is false); `reason` is shown by /readyz. "kafka" (connected) and "topics" (there, as
+ * docs/reference/topics.md wants them) are kept by svc itself. */
 void svc_ready(struct svc *svc, const char *name, bool ready, const char *reason);
 /* A remark that readiness shows without being unready, e.g. "durability: single". NULL takes it
  * back. */
