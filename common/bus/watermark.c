@@ -184,33 +184,46 @@ int64_t watermark_offset(const struct watermark *wm)
     return wm->head < wm->end ? wm->pending[wm->head].offset : wm->position;
 }
 
-/* A text being written; `at` is the offset that its next number counts from. */
+/* A text being written. Neighbouring ranges become one. */
 struct writer {
     char *out;
     size_t len;
-    int64_t at;
+    int64_t at;                  /* what the next number counts from */
+    struct watermark_range next; /* not written yet; none if to < from */
     bool full;
 };
 
-static void write_range(struct writer *w, int64_t from, int64_t to)
+static void write_next(struct writer *w)
 {
     char pair[PAIR_MAX + 2];
-    if (w->full || from > to || from < w->at)
+    if (w->full || w->next.to < w->next.from)
         return;
-    size_t len = put_number(pair, (uint64_t)(from - w->at));
-    len += put_number(pair + len, (uint64_t)(to - from + 1));
+    size_t len = put_number(pair, (uint64_t)(w->next.from - w->at));
+    len += put_number(pair + len, (uint64_t)(w->next.to - w->next.from + 1));
     if (w->len + len > WATERMARK_TEXT_MAX) {
         w->full = true;
         return;
     }
     memcpy(w->out + w->len, pair, len);
     w->len += len;
-    w->at = to + 1;
+    w->at = w->next.to + 1;
+}
+
+static void write_range(struct writer *w, int64_t from, int64_t to)
+{
+    if (from > to)
+        return;
+    if (from != w->next.to + 1) {
+        write_next(w);
+        w->next.from = from;
+    }
+    w->next.to = to;
 }
 
 bool watermark_text(const struct watermark *wm, char out[WATERMARK_TEXT_MAX + 1])
 {
     struct writer w = {.out = out, .len = sizeof(VERSION) - 1, .at = watermark_offset(wm)};
+    w.next = (struct watermark_range){.from = 0, .to = -1};
     memcpy(out, VERSION, w.len);
     for (size_t i = wm->head; i < wm->end; i++) {
         int64_t next = i + 1 < wm->end ? wm->pending[i + 1].offset : wm->position;
@@ -220,6 +233,7 @@ bool watermark_text(const struct watermark *wm, char out[WATERMARK_TEXT_MAX + 1]
         int64_t from = wm->done[i].from;
         write_range(&w, from < wm->position ? wm->position : from, wm->done[i].to);
     }
+    write_next(&w);
     if (w.len == sizeof(VERSION) - 1)
         w.len = 0;
     out[w.len] = '\0';

@@ -63,7 +63,9 @@ int event_unpack(void **out, enum topic topic, const void *data, size_t len, str
  * event_check() only validates: bus_produce() refuses with it what readers would refuse. */
 int event_parse(void **out, enum topic topic, const void *data, size_t len, struct err *err);
 int event_check(enum topic topic, const void *message, struct err *err);
-void event_free(void *message);         /* protobuf_c_message_free_unpacked; NULL accepted */
+/* protobuf_c_message_free_unpacked(); NULL accepted. Linked under another name, since libevent has
+ * an event_free(), too. */
+void event_free(void *message) __asm__("gantry_event_free");
 void *event_clone(const void *message); /* deep copy by packing; freed with event_free() */
 
 /* The type attribute of a message by its topic and content, e.g. gantry.release.started.v1. */
