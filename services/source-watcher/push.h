@@ -1,0 +1,36 @@
+/* What a forge's push webhook says. Pure. */
+#ifndef GANTRY_SOURCE_WATCHER_PUSH_H
+#define GANTRY_SOURCE_WATCHER_PUSH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+enum forge { FORGE_GITHUB = 1, FORGE_GITLAB, FORGE_GITEA };
+
+struct push {
+    struct strv identities; /* of the repository's URLs (git_url_identity) */
+    char ref[256];          /* full */
+    char before[65];        /* "": the push made the branch */
+    char after[65];         /* "": the push deleted it */
+    bool forced;
+    char pusher[128];
+    char *message; /* the head commit's, whole */
+    char subject[512];
+    struct strv people; /* lower case */
+    /* `people` are the authors and committers of everything between before and after (of after
+     * alone for a new branch): for sure, not only as far as the forge listed them. */
+    bool people_complete;
+};
+
+/* Parses a payload of `len` bytes. -1: it is no JSON, or lacks what a push has. Zero-initialise and
+ * release in either case. */
+int push_parse(struct push *push, enum forge forge, const char *json, size_t len, struct err *err);
+void push_release(struct push *push);
+
+/* The JSON in a form-encoded body (`payload=...`). The caller frees; NULL: not there. */
+char *push_form_payload(const char *body, size_t len, size_t *out_len);
+
+#endif
