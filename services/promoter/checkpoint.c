@@ -284,14 +284,11 @@ static int encode(const struct cut_item *item, const struct engine_state *state,
     return rc < 0 ? err_wrap(err, "snapshot of pipeline \"%s\"", item->pipeline->name) : 0;
 }
 
-static int cut_pipeline(struct partition *p, struct cut *cut, struct pipeline *pipeline,
-                        struct err *err)
+static int cut_pipeline(struct cut *cut, struct pipeline *pipeline, struct err *err)
 {
-    const struct engine_state *state = pipeline_confirmed(&p->pipelines, pipeline, err);
+    const struct engine_state *state = pipeline->base;
     struct cut_item *item = &cut->items[cut->count];
 
-    if (!state)
-        return -1;
     if (engine_state_sequence(state) == 0)
         return 0;
     item->pipeline = pipeline;
@@ -323,7 +320,7 @@ static void make_cut(struct partition *p)
     p->cut = cut;
     p->unsaved = false;
     for (struct map_iter it = {0}; map_next(p->pipelines.by_name, &it);) {
-        if (cut_pipeline(p, cut, it.value, &err) < 0) {
+        if (cut_pipeline(cut, it.value, &err) < 0) {
             give_up(p, &err);
             return;
         }

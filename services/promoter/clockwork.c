@@ -152,7 +152,7 @@ static void step_due(struct partition *p)
         rc = decide_clock(p, pipeline, p->clock.asked_at_ms, &err);
         if (rc < 0 && p->phase != PARTITION_RUNNING)
             return;
-        if (rc <= 0 || pipeline->deadline.key <= deadline) {
+        if (rc <= 0) {
             log_error("a deadline that changes nothing: it is looked at again in a minute",
                       LOG_S("pipeline", pipeline->name), LOG_I("deadline_ms", deadline),
                       LOG_S("error", rc < 0 ? err.msg : ""));

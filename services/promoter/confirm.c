@@ -92,19 +92,12 @@ void confirm_tick(struct partition *p)
 
 void confirm_drop(struct partition *p, bool ask)
 {
-    struct err err;
-
     if (p->phase == PARTITION_REFUSED || p->closed)
         return;
     if (p->in_flight > 0)
         metric_add(p->metrics->drops, 1);
     p->generation++;
-    while (p->flight_first)
-        flight_pop(p);
-    if (pipelines_drop(&p->pipelines, &err) < 0) {
-        partition_refuse(p, &err);
-        return;
-    }
+    flight_forget(p);
     if (p->phase == PARTITION_RESTORING) {
         if (p->restore)
             restore_dropped(p);
@@ -151,18 +144,6 @@ static void traceparent_of(const struct bus_record *record, char out[EVENT_TRACE
         snprintf(out, EVENT_TRACEPARENT_SIZE, "%s", meta.traceparent);
 }
 
-/* Own: takes `decision` over. */
-static int counted_own(struct partition *p, Gantry__V1__Decision *decision,
-                       const uint8_t hash[SHA256_SIZE], struct err *err)
-{
-    struct pipeline *pipeline = flight_confirmed(p);
-
-    if (pipeline)
-        return pipeline_confirm(&p->pipelines, pipeline, decision, hash, err);
-    event_free(decision);
-    return 0;
-}
-
 static int fold_pipeline(struct partition *p, const Gantry__V1__Decision *decision,
                          const uint8_t hash[SHA256_SIZE], struct err *err)
 {
@@ -176,46 +157,42 @@ static int fold_pipeline(struct partition *p, const Gantry__V1__Decision *decisi
     return pipeline_fold(&p->pipelines, pipeline, decision, hash, err);
 }
 
-/* Somebody else's, or one from before a drop: takes `decision` over. */
-static int counted_other(struct partition *p, Gantry__V1__Decision *decision,
-                         const uint8_t hash[SHA256_SIZE], struct err *err)
+static int counted(struct partition *p, const struct bus_record *record,
+                   const Gantry__V1__Decision *decision, const uint8_t hash[SHA256_SIZE],
+                   struct err *err)
 {
-    int rc = 0;
+    char traceparent[EVENT_TRACEPARENT_SIZE];
 
+    traceparent_of(record, traceparent);
+    publish_forget(p, p->chain.published_below);
+    if (publish_add(p, decision, record->offset, traceparent, err) < 0)
+        return -1;
+    if (flight_first_is(p, hash)) {
+        flight_confirm(p);
+        return 0;
+    }
+    /* Somebody else's, or one from before a drop. */
     metric_add(p->metrics->decisions_foreign, 1);
     confirm_drop(p, false);
-    if (p->phase != PARTITION_REFUSED)
-        rc = fold_pipeline(p, decision, hash, err);
-    event_free(decision);
-    return rc;
+    return p->phase == PARTITION_REFUSED ? 0 : fold_pipeline(p, decision, hash, err);
 }
 
 /* Takes `decision` over. */
-static int counted(struct partition *p, const struct bus_record *record,
-                   Gantry__V1__Decision *decision, const uint8_t hash[SHA256_SIZE], struct err *err)
+static int counted_in_restore(struct partition *p, const struct bus_record *record,
+                              Gantry__V1__Decision *decision, const uint8_t hash[SHA256_SIZE],
+                              struct err *err)
 {
-    bool own = flight_first_is(p, hash);
     char traceparent[EVENT_TRACEPARENT_SIZE];
 
-    p->counted++;
-    remember_genesis(p, decision);
-    if (*decision->pipeline)
-        checkpoint_changed(p);
     traceparent_of(record, traceparent);
-    if (p->restore) {
-        int rc = fold_pipeline(p, decision, hash, err);
-
-        if (own)
-            flight_confirmed(p);
-        restore_unpublished(p, decision, record->offset, traceparent);
-        return rc;
-    }
-    publish_forget(p, p->chain.published_below);
-    if (publish_add(p, decision, record->offset, traceparent, err) < 0) {
+    if (flight_first_is(p, hash))
+        flight_confirm(p);
+    else if (fold_pipeline(p, decision, hash, err) < 0) {
         event_free(decision);
         return -1;
     }
-    return own ? counted_own(p, decision, hash, err) : counted_other(p, decision, hash, err);
+    restore_unpublished(p, decision, record->offset, traceparent);
+    return 0;
 }
 
 static void voided(struct partition *p, const struct bus_record *record,
@@ -235,6 +212,7 @@ static int fold(struct partition *p, const struct bus_record *record, struct err
     uint8_t hash[SHA256_SIZE];
     Gantry__V1__Decision *decision = NULL;
     enum chain_verdict verdict = CHAIN_VOID;
+    int rc = 0;
 
     sha256(record->value, record->value_len, hash);
     /* What is no Decision at all extends nothing. */
@@ -247,11 +225,19 @@ static int fold(struct partition *p, const struct bus_record *record, struct err
         }
     }
     p->ledger_next = record->offset + 1;
-    if (verdict == CHAIN_COUNTS)
-        return counted(p, record, decision, hash, err);
+    if (verdict == CHAIN_VOID) {
+        voided(p, record, hash);
+    } else {
+        p->counted++;
+        remember_genesis(p, decision);
+        if (*decision->pipeline)
+            checkpoint_changed(p);
+        if (p->restore)
+            return counted_in_restore(p, record, decision, hash, err);
+        rc = counted(p, record, decision, hash, err);
+    }
     event_free(decision);
-    voided(p, record, hash);
-    return 0;
+    return rc;
 }
 
 static void after_reading(struct partition *p)

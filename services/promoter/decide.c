@@ -20,7 +20,8 @@ struct append {
     struct partition *p;
     uint64_t generation;
     uint8_t hash[SHA256_SIZE];
-    struct pipeline *pipeline; /* NULL: none */
+    struct pipeline *pipeline;  /* NULL: none */
+    struct engine_state *after; /* the pipeline's, with this Decision */
     bool by_input;
     enum topic topic; /* of the input */
     int64_t offset;
@@ -53,7 +54,8 @@ static void append_free_if_done(struct append *append)
         free(append);
 }
 
-void flight_pop(struct partition *p)
+/* Takes the oldest out; what it holds is dealt with. */
+static void flight_pop(struct partition *p)
 {
     struct append *append = p->flight_first;
 
@@ -64,7 +66,31 @@ void flight_pop(struct partition *p)
     metric_add(p->metrics->in_flight, -1);
     append->queued = false;
     append->next = NULL;
+    append->pipeline = NULL;
+    append->after = NULL;
     append_free_if_done(append);
+}
+
+void flight_forget(struct partition *p)
+{
+    while (p->flight_first) {
+        struct append *append = p->flight_first;
+
+        if (append->pipeline)
+            pipeline_forget(&p->pipelines, append->pipeline, append->after);
+        flight_pop(p);
+    }
+}
+
+void flight_confirm(struct partition *p)
+{
+    struct append *append = p->flight_first;
+
+    if (append->by_input)
+        p->io->commit(append->topic, p->number, append->offset + 1, p->io->arg);
+    if (append->pipeline)
+        pipeline_confirm(append->pipeline, append->after);
+    flight_pop(p);
 }
 
 bool flight_has(const struct partition *p, const uint8_t hash[SHA256_SIZE])
@@ -79,17 +105,6 @@ bool flight_has(const struct partition *p, const uint8_t hash[SHA256_SIZE])
 bool flight_first_is(const struct partition *p, const uint8_t hash[SHA256_SIZE])
 {
     return p->flight_first && memcmp(p->flight_first->hash, hash, SHA256_SIZE) == 0;
-}
-
-struct pipeline *flight_confirmed(struct partition *p)
-{
-    const struct append *append = p->flight_first;
-    struct pipeline *pipeline = append->pipeline;
-
-    if (append->by_input)
-        p->io->commit(append->topic, p->number, append->offset + 1, p->io->arg);
-    flight_pop(p);
-    return pipeline;
 }
 
 static void flight_push(struct partition *p, struct append *append)
@@ -256,9 +271,8 @@ static void speculated(struct partition *p, const struct making *m, const uint8_
     p->caused_mono_ms = partition_mono(p);
 }
 
-/* Folds and produces; on failure the speculation is dropped. */
-static int send(struct partition *p, const struct making *m, const struct buf *value,
-                struct err *err)
+static struct append *append_new(struct partition *p, const struct making *m,
+                                 const struct buf *value)
 {
     struct append *append = mem_alloc(sizeof(*append));
 
@@ -270,16 +284,26 @@ static int send(struct partition *p, const struct making *m, const struct buf *v
     append->offset = m->offset;
     append->size_bytes = value->len;
     sha256(value->data, value->len, append->hash);
-    if (m->pipeline &&
-        pipeline_speculate(&p->pipelines, m->pipeline, &m->decision, append->hash, err) < 0) {
-        poison(p, append, err->msg);
+    return append;
+}
+
+/* Folds and produces. -1 with *dropped: the speculation was given up. */
+static int send(struct partition *p, const struct making *m, const struct buf *value, bool *dropped,
+                struct err *err)
+{
+    struct append *append = append_new(p, m, value);
+
+    if (m->pipeline && pipeline_speculate(&p->pipelines, m->pipeline, &m->decision, append->hash,
+                                          &append->after, err) < 0) {
         free(append);
-        confirm_drop(p, false);
         return -1;
     }
     if (produce(p, m, value, append, err) < 0) {
+        *dropped = true;
         if (err->code == ERR_LIMIT && value->len > LARGE_BYTES)
             poison(p, append, "the Decision that it causes is too large for Kafka");
+        if (m->pipeline)
+            pipeline_forget(&p->pipelines, m->pipeline, append->after);
         free(append);
         confirm_drop(p, false);
         return -1;
@@ -304,8 +328,7 @@ static int append_decision(struct partition *p, const struct making *m, bool *dr
     if (rc < 0) {
         err_wrap(err, "the Decision that it causes cannot be stored");
     } else {
-        rc = send(p, m, &value, err);
-        *dropped = rc < 0;
+        rc = send(p, m, &value, dropped, err);
     }
     buf_release(&value);
     if (rc == 0)
@@ -371,7 +394,7 @@ int decide_input(struct partition *p, const struct bus_record *record,
     m.pipeline = pipelines_find(&p->pipelines, pipeline);
     if (!m.pipeline)
         fresh = engine_state_new(pipeline);
-    rc = step(p, &m, m.pipeline ? pipeline_state(m.pipeline) : fresh, &input, dropped, err);
+    rc = step(p, &m, m.pipeline ? m.pipeline->latest : fresh, &input, dropped, err);
     if (fresh && !m.pipeline)
         engine_state_free(fresh);
     if (rc == 1)
@@ -393,7 +416,7 @@ int decide_clock(struct partition *p, struct pipeline *pipeline, int64_t now_ms,
 
     making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK, now_ms);
     m.pipeline = pipeline;
-    rc = step(p, &m, pipeline_state(pipeline), &input, &dropped, err);
+    rc = step(p, &m, pipeline->latest, &input, &dropped, err);
     if (rc == 1)
         metric_add(p->metrics->decisions_clock, 1);
     return rc;
@@ -408,17 +431,23 @@ int64_t decide_clock_next(struct partition *p, const struct pipeline *pipeline, 
         .environment_arg = p->io->arg,
     };
     const uint8_t hash[SHA256_SIZE] = {0};
-    struct engine_state *state = engine_state_clone(pipeline_state(pipeline));
-    int64_t next = INT64_MIN;
-    struct making m;
+    struct engine_state *state = engine_state_clone(pipeline->latest);
+    int64_t next = engine_state_deadline(state);
 
-    making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK, now_ms);
-    m.decision.time_ms = now_ms;
-    set_pipeline(&m, state);
-    if (engine_step(state, &input, p->chain.epoch, now_ms, &m.decision, NULL) > 0) {
-        if (engine_fold(state, &m.decision, hash, NULL) == 0)
-            next = engine_state_deadline(state);
+    while (next <= now_ms) {
+        struct making m;
+        int rc;
+
+        making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK, now_ms);
+        m.decision.time_ms = now_ms;
+        set_pipeline(&m, state);
+        rc = engine_step(state, &input, p->chain.epoch, now_ms, &m.decision, NULL);
+        if (rc > 0)
+            rc = engine_fold(state, &m.decision, hash, NULL) == 0 ? 1 : -1;
         engine_changes_free(&m.decision);
+        if (rc <= 0)
+            break;
+        next = engine_state_deadline(state);
     }
     engine_state_free(state);
     return next;

@@ -269,7 +269,7 @@ static bool took_definition(const struct partition *p, const Gantry__V1__Command
     const struct pipeline *pipeline = pipelines_find(&p->pipelines, command->pipeline);
 
     return pipeline &&
-           engine_state_took_definition(pipeline_state(pipeline), command->definition_sha256.data);
+           engine_state_took_definition(pipeline->latest, command->definition_sha256.data);
 }
 
 /* False: the Command waits. *refusal: it is to be refused with that. */

@@ -11,8 +11,6 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-#define COOL_AFTER_MS 5000
-
 const enum topic partition_inputs[PARTITION_INPUTS] = {
     TOPIC_DEFINITION,    TOPIC_SOURCE,          TOPIC_COMMAND,       TOPIC_RESULT_BUILD,
     TOPIC_RESULT_DEPLOY, TOPIC_RESULT_APPROVAL, TOPIC_RESULT_CUSTOM,
@@ -69,8 +67,7 @@ bool partition_restored(const struct partition *p)
 void partition_reset(struct partition *p)
 {
     p->generation++;
-    while (p->flight_first)
-        flight_pop(p);
+    flight_forget(p);
     restore_free(p);
     checkpoint_free(p);
     publish_clear(p);
@@ -242,8 +239,6 @@ static int64_t due_running(const struct partition *p)
     due = min64(due, p->command.retry_mono_ms);
     if (decide_empty_due(p))
         due = min64(due, p->caused_mono_ms + PARTITION_QUIET_MS);
-    if (p->pipelines.warm && p->in_flight == 0)
-        due = min64(due, p->caused_mono_ms + COOL_AFTER_MS);
     return due;
 }
 
@@ -274,8 +269,6 @@ static void tick_running(struct partition *p, int64_t mono)
         mono >= p->caused_mono_ms + PARTITION_QUIET_MS && decide_empty(p, &err) < 0)
         log_warn("quiet Decision could not be appended", LOG_I("partition", p->number),
                  LOG_E(&err));
-    if (p->phase == PARTITION_RUNNING && mono >= p->caused_mono_ms + COOL_AFTER_MS)
-        pipelines_cool(&p->pipelines);
 }
 
 void partition_tick(struct partition *p)

@@ -276,8 +276,7 @@ int decide_input(struct partition *p, const struct bus_record *record,
                  const struct event_meta *meta, const char *pipeline, const void *message,
                  const char *command_refusal, bool *dropped, struct err *err);
 int decide_clock(struct partition *p, struct pipeline *pipeline, int64_t now_ms, struct err *err);
-/* The pipeline's next deadline if the clock's step were taken at `now_ms`; INT64_MIN: it changes
- * nothing. */
+/* The pipeline's next deadline if all that are due were decided at `now_ms`. */
 int64_t decide_clock_next(struct partition *p, const struct pipeline *pipeline, int64_t now_ms);
 int decide_empty(struct partition *p, struct err *err);
 int decide_genesis(struct partition *p, struct err *err);
@@ -286,9 +285,8 @@ bool decide_empty_due(const struct partition *p); /* there is something to recor
 /* What is in flight, oldest first. */
 bool flight_has(const struct partition *p, const uint8_t hash[SHA256_SIZE]);
 bool flight_first_is(const struct partition *p, const uint8_t hash[SHA256_SIZE]);
-/* The oldest counted: takes it out and returns its pipeline (NULL: none). */
-struct pipeline *flight_confirmed(struct partition *p);
-void flight_pop(struct partition *p);
+void flight_confirm(struct partition *p); /* the oldest counted */
+void flight_forget(struct partition *p);  /* all of it */
 
 /* Gives the speculation up; `ask`: an outcome is unknown. */
 void confirm_drop(struct partition *p, bool ask);

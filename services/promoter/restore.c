@@ -213,8 +213,7 @@ static void finish(struct partition *p)
 
     if (!genesis_fits(p))
         return;
-    while (p->flight_first)
-        flight_pop(p);
+    flight_forget(p);
     p->generation++;
     if (publish_rest(p, &err) < 0) {
         partition_refuse(p, &err);
