@@ -1,0 +1,118 @@
+/* A pool of sandboxes in a folder of its own, as an unprivileged user. Where the machine cannot do
+ * that, the tests are skipped and say why. */
+#ifndef GANTRY_TESTS_SANDBOX_FIXTURE_H
+#define GANTRY_TESTS_SANDBOX_FIXTURE_H
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "sandbox/sandbox.h"
+#include "tests/unit/unit.h"
+
+#define WAIT_MS 20000
+
+struct fixture {
+    char dir[64];
+    char why[ERR_MSG_MAX]; /* no sandbox here */
+    struct loop *loop;
+    struct sandbox_pool *pool;
+    bool told, works;
+    char reason[ERR_MSG_MAX];
+};
+
+static struct fixture fx;
+
+static void on_state(bool works, const char *reason, void *arg)
+{
+    (void)arg;
+    fx.told = true;
+    fx.works = works;
+    snprintf(fx.reason, sizeof(fx.reason), "%s", reason ? reason : "");
+}
+
+static void open_pool(unsigned warm, const char *hidden)
+{
+    struct err err = {0};
+    struct strv hide = {0};
+    char pool_dir[128];
+    fx.told = fx.works = false;
+    if (hidden)
+        strv_add(&hide, hidden);
+    snprintf(pool_dir, sizeof(pool_dir), "%s/pool", fx.dir);
+    const struct sandbox_conf conf = {.dir = pool_dir,
+                                      .program = SANDBOX_PROGRAM,
+                                      .network = false,
+                                      .hide = &hide,
+                                      .warm = warm,
+                                      .on_state = on_state};
+    if (sandbox_pool_new(&fx.pool, fx.loop, &conf, &err) < 0)
+        snprintf(fx.why, sizeof(fx.why), "%s", err.msg);
+    strv_release(&hide);
+}
+
+static int fixture_setup(void **state)
+{
+    struct err err = {0};
+    (void)state;
+    /* Not below /tmp, which a sandbox replaces: what is there must be hidden by itself. */
+    snprintf(fx.dir, sizeof(fx.dir), "/var/lib/gantry-test-XXXXXX");
+    if (geteuid() != 0)
+        snprintf(fx.dir, sizeof(fx.dir), "/var/tmp/gantry-test-XXXXXX");
+    assert_non_null(mkdtemp(fx.dir));
+    if (geteuid() == 0) {
+        struct passwd *pw = getpwnam("gantry-builder");
+        if (pw)
+            assert_int_equal(chown(fx.dir, pw->pw_uid, pw->pw_gid), 0);
+    }
+    fx.loop = loop_new(2);
+    if (sandbox_become_user("gantry-builder", &err) < 0)
+        snprintf(fx.why, sizeof(fx.why), "%s", err.msg);
+    return 0;
+}
+
+static int fixture_teardown(void **state)
+{
+    (void)state;
+    sandbox_pool_free(fx.pool);
+    fx.pool = NULL;
+    loop_free(fx.loop);
+    file_remove_tree(fx.dir, NULL);
+    return 0;
+}
+
+/* A pool that works, or the test is skipped. */
+static void need_pool(void)
+{
+    if (!fx.why[0] && !fx.pool)
+        open_pool(1, fx.dir);
+    for (int i = 0; i < 100 && !fx.why[0] && !fx.told; i++)
+        loop_run_for(fx.loop, 100, &fx.told);
+    if (!fx.why[0] && !fx.works)
+        snprintf(fx.why, sizeof(fx.why), "%s", fx.told ? fx.reason : "it does not get ready");
+    if (fx.why[0]) {
+        print_message("no sandbox on this machine: %s\n", fx.why);
+        skip();
+    }
+}
+
+static void set_true(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void free_sandbox(struct sandbox *box)
+{
+    bool done = false;
+    sandbox_free(box, set_true, &done);
+    loop_run_for(fx.loop, WAIT_MS, &done);
+    assert_true(done);
+}
+
+#endif

@@ -1,0 +1,247 @@
+#include "sandbox/shell.h"
+
+#include "tests/unit/sandbox/fixture.h"
+
+struct session {
+    struct sandbox *box;
+    struct shell *shell;
+    struct buf output;
+    bool done;
+    struct shell_exit last;
+    char limit[256];
+};
+
+static bool on_output(struct shell *shell, const char *data, size_t len, void *arg)
+{
+    struct session *s = arg;
+    (void)shell;
+    buf_add(&s->output, data, len);
+    return true;
+}
+
+static void on_done(struct shell *shell, const struct shell_exit *result, void *arg)
+{
+    struct session *s = arg;
+    (void)shell;
+    s->last = *result;
+    snprintf(s->limit, sizeof(s->limit), "%s", result->limit ? result->limit : "");
+    s->done = true;
+}
+
+static void session_open(struct session *s, const struct sandbox_limits *limits,
+                         const char *const *texts, const char *const *export)
+{
+    struct err err = {0};
+    struct strv text = {0}, env = {0}, names = {0};
+    *s = (struct session){0};
+    buf_init(&s->output, 1024 * 1024);
+    for (; *texts; texts++)
+        strv_add(&text, *texts);
+    for (; export && *export; export ++)
+        strv_add(&names, *export);
+    strv_add(&env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    strv_add(&env, "HOME=/root");
+    strv_add(&env, "GIVEN=yes");
+    s->box = sandbox_take(fx.pool, limits, &err);
+    assert_non_null(s->box);
+    const struct shell_conf conf = {.program = "/bin/sh",
+                                    .env = &env,
+                                    .dir = SANDBOX_SRC,
+                                    .texts = &text,
+                                    .export = &names,
+                                    .on_output = on_output,
+                                    .on_done = on_done,
+                                    .arg = s};
+    if (shell_new(&s->shell, fx.loop, s->box, &conf, &err) < 0)
+        fail_msg("%s", err.msg);
+    strv_release(&text);
+    strv_release(&env);
+    strv_release(&names);
+}
+
+static int run(struct session *s, size_t index)
+{
+    s->done = false;
+    shell_run(s->shell, index, true);
+    loop_run_for(fx.loop, WAIT_MS, &s->done);
+    assert_true(s->done);
+    return s->last.code;
+}
+
+static void session_close(struct session *s)
+{
+    shell_free(s->shell);
+    free_sandbox(s->box);
+    buf_release(&s->output);
+}
+
+static const struct sandbox_limits unlimited = {0};
+
+static void a_cd_and_a_variable_last_from_one_command_to_the_next(void **state)
+{
+    (void)state;
+    need_pool();
+    struct session s;
+    session_open(
+        &s, &unlimited,
+        (const char *const[]){"cd /usr; x=1; export Y='a b'", "pwd; echo $x $Y $GIVEN", NULL},
+        NULL);
+    assert_int_equal(run(&s, 0), 0);
+    assert_int_equal(run(&s, 1), 0);
+    assert_string_equal(buf_cstr(&s.output), "/usr\n1 a b yes\n");
+    session_close(&s);
+}
+
+static void a_commands_status_is_told_with_all_its_output(void **state)
+{
+    (void)state;
+    need_pool();
+    struct session s;
+    session_open(&s, &unlimited,
+                 (const char *const[]){"echo one; false", "seq 1 20000; (exit 42)", "if true; then",
+                                       "true", NULL},
+                 NULL);
+    assert_int_equal(run(&s, 0), 1);
+    assert_string_equal(buf_cstr(&s.output), "one\n");
+    assert_int_equal(run(&s, 1), 42);
+    assert_non_null(strstr(buf_cstr(&s.output), "\n20000\n"));
+    assert_int_equal(run(&s, 2), 2);
+    assert_int_equal(run(&s, 3), 0);
+    session_close(&s);
+}
+
+static void a_command_that_ends_the_shell_leaves_its_state_to_the_next(void **state)
+{
+    (void)state;
+    need_pool();
+    struct session s;
+    session_open(&s, &unlimited,
+                 (const char *const[]){"export A=\"it's\"; cd /usr/bin; exit 3",
+                                       "echo \"$A $PWD\"; pwd", "set -e; false; true", "echo on",
+                                       NULL},
+                 NULL);
+    assert_int_equal(run(&s, 0), 3);
+    assert_int_equal(run(&s, 1), 0);
+    assert_string_equal(buf_cstr(&s.output), "it's /usr/bin\n/usr/bin\n");
+    assert_int_equal(run(&s, 2), 1);
+    assert_int_equal(run(&s, 3), 0);
+    session_close(&s);
+}
+
+static void exported_variables_are_read_at_the_end(void **state)
+{
+    (void)state;
+    need_pool();
+    struct session s;
+    struct strv got = {0};
+    session_open(&s, &unlimited,
+                 (const char *const[]){"V=1.2; W='two\nlines'; export V", "exit 0", NULL},
+                 (const char *const[]){"V", "W", "NEVER", NULL});
+    assert_int_equal(run(&s, 0), 0);
+    s.done = false;
+    shell_export(s.shell);
+    loop_run_for(fx.loop, WAIT_MS, &s.done);
+    assert_int_equal(shell_exported(s.shell, &got, NULL), 0);
+    assert_int_equal(got.count, 2);
+    assert_string_equal(got.items[0], "V=1.2");
+    assert_string_equal(got.items[1], "W=two\nlines");
+    strv_release(&got);
+    session_close(&s);
+}
+
+static void standard_input_is_empty_and_the_channels_are_closed(void **state)
+{
+    (void)state;
+    need_pool();
+    struct session s;
+    session_open(&s, &unlimited,
+                 (const char *const[]){"cat; ls /proc/self/fd | tr '\\n' ' '", NULL}, NULL);
+    assert_int_equal(run(&s, 0), 0);
+    assert_string_equal(buf_cstr(&s.output), "0 1 2 3 ");
+    session_close(&s);
+}
+
+static void stopping_ends_the_whole_tree_and_first_asks(void **state)
+{
+    (void)state;
+    need_pool();
+    struct session s;
+    bool gone = false;
+    session_open(
+        &s, &unlimited,
+        (const char *const[]){"(trap 'echo asked; exit' TERM; while :; do sleep 0.05; done) & "
+                              "(trap '' TERM; setsid sleep 1000) & sleep 0.3; echo up; wait",
+                              NULL},
+        NULL);
+    shell_run(s.shell, 0, true);
+    for (int i = 0; i < 100 && !strstr(buf_cstr(&s.output), "up"); i++)
+        loop_run_for(fx.loop, 50, NULL);
+    int64_t began = clock_mono_ms();
+    sandbox_stop(s.box, 500, set_true, &gone);
+    loop_run_for(fx.loop, WAIT_MS, &gone);
+    assert_true(gone);
+    assert_in_range(clock_mono_ms() - began, 400, 3000);
+    loop_run_for(fx.loop, 100, &s.done);
+    assert_true(s.done);
+    assert_int_equal(s.last.code, 128 + 15);
+    shell_drain(s.shell);
+    assert_non_null(strstr(buf_cstr(&s.output), "asked"));
+    session_close(&s);
+}
+
+static void a_memory_hog_is_ended_with_the_reason(void **state)
+{
+    (void)state;
+    need_pool();
+    struct session s;
+    const struct sandbox_limits limits = {.memory_bytes = 64 << 20};
+    session_open(
+        &s, &limits,
+        (const char *const[]){"x=$(head -c 300000000 /dev/zero | tr '\\0' a); sleep 5", NULL},
+        NULL);
+    assert_int_not_equal(run(&s, 0), 0);
+    assert_non_null(strstr(s.limit, "of memory; the limit is 64 MiB"));
+    session_close(&s);
+}
+
+static void a_fork_bomb_is_held_and_ended(void **state)
+{
+    (void)state;
+    need_pool();
+    struct session s;
+    const struct sandbox_limits limits = {.processes = 100};
+    session_open(&s, &limits,
+                 (const char *const[]){"bomb() { bomb | bomb & }; bomb; sleep 2; exit 9", NULL},
+                 NULL);
+    assert_int_not_equal(run(&s, 0), 0);
+    session_close(&s);
+}
+
+static void a_disk_filler_is_ended_with_the_reason(void **state)
+{
+    (void)state;
+    need_pool();
+    struct session s;
+    const struct sandbox_limits limits = {.disk_bytes = 32 << 20};
+    session_open(&s, &limits,
+                 (const char *const[]){"head -c 100000000 /dev/zero >big; sleep 5", NULL}, NULL);
+    assert_int_not_equal(run(&s, 0), 0);
+    assert_non_null(strstr(s.limit, "of disk; the limit is 32 MiB"));
+    session_close(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cd_and_a_variable_last_from_one_command_to_the_next),
+        cmocka_unit_test(a_commands_status_is_told_with_all_its_output),
+        cmocka_unit_test(a_command_that_ends_the_shell_leaves_its_state_to_the_next),
+        cmocka_unit_test(exported_variables_are_read_at_the_end),
+        cmocka_unit_test(standard_input_is_empty_and_the_channels_are_closed),
+        cmocka_unit_test(stopping_ends_the_whole_tree_and_first_asks),
+        cmocka_unit_test(a_memory_hog_is_ended_with_the_reason),
+        cmocka_unit_test(a_fork_bomb_is_held_and_ended),
+        cmocka_unit_test(a_disk_filler_is_ended_with_the_reason),
+    };
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+}
