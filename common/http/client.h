@@ -33,10 +33,11 @@ struct http_call_opts {
     const char *const *headers; /* "Name: value", NULL-ended; may be NULL */
     const void *body;
     size_t body_len;
-    int64_t timeout_ms;  /* 0: 30 s for all of it */
+    int64_t timeout_ms;  /* 0: 30 s for all of it; negative: none (streams) */
     size_t limit;        /* of the answer's body; 0: 8 MiB */
     const char *ca_file; /* NULL: the system's */
-    /* Called as the body arrives instead of collecting it (streams); return non-zero to end. */
+    /* Called as the body arrives instead of collecting it (streams); return non-zero to end: done
+     * follows with the status, and no error. http_call_cancel() is allowed in it. */
     int (*on_data)(const char *data, size_t len, void *arg);
 };
 /* All is copied. NULL and *err: it could not be begun. */
@@ -55,8 +56,8 @@ struct smtp_opts {
     size_t message_len;
     int64_t timeout_ms;
 };
+/* response->status: SMTP's, 250 is good; of a refusal `body` has the reason. */
 struct http_call *smtp_send(struct http_client *client, const struct smtp_opts *opts,
-                            http_done_fn *done, void *arg,
-                            struct err *err); /* response->status: SMTP's, 250 is good */
+                            http_done_fn *done, void *arg, struct err *err);
 
 #endif

@@ -43,7 +43,7 @@ void svc_ready(struct svc *svc, const char *name, bool ready, const char *reason
         check = &frame->checks[frame->check_count++];
         check->name = mem_strdup(name);
     }
-    if (!ready && (!known || check->ready))
+    if (!ready && known && check->ready)
         log_info("not ready", LOG_S("name", name), LOG_S("reason", reason));
     else if (ready && known && !check->ready)
         log_info("ready", LOG_S("name", name));

@@ -1,0 +1,467 @@
+#include "http/client.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+/* DESIGN: after curl's docs/examples/hiperfifo.c. curl says which descriptors it waits for and for
+ * how long; the loop tells it what happened. Inside its callbacks curl allows no other call, so a
+ * call that is cancelled there is only marked, and taken away by a timer. */
+
+#define TIMEOUT_DEFAULT_MS 30000
+#define CONNECT_MAX_MS     10000
+#define LIMIT_DEFAULT      (8 * 1024 * 1024)
+#define CONNECTIONS_MAX    64L
+
+struct http_call {
+    LIST_ENTRY(http_call) link;
+    struct http_client *client;
+    CURL *easy;
+    struct curl_slist *headers; /* or an SMTP call's recipients */
+    char *body;
+    size_t body_len, body_at;
+    struct buf answer;
+    char error[CURL_ERROR_SIZE];
+    bool smtp;
+    bool ended_by_reader; /* on_data wanted no more */
+    bool cancelled;
+    int (*on_data)(const char *data, size_t len, void *arg);
+    http_done_fn *done;
+    void *arg;
+};
+
+struct http_client {
+    struct loop *loop;
+    CURLM *multi;
+    struct loop_timer *timer; /* curl's */
+    struct loop_timer *sweep;
+    bool inside; /* curl is on the stack */
+    LIST_HEAD(, http_call) calls;
+};
+
+/* A descriptor that curl waits for. */
+struct watched {
+    struct http_client *client;
+    struct loop_fd *watch;
+    curl_socket_t fd;
+};
+
+static void call_free(struct http_call *call)
+{
+    LIST_REMOVE(call, link);
+    curl_multi_remove_handle(call->client->multi, call->easy);
+    curl_easy_cleanup(call->easy);
+    curl_slist_free_all(call->headers);
+    if (call->body)
+        mem_wipe(call->body, call->body_len);
+    free(call->body);
+    buf_release(&call->answer);
+    free(call);
+}
+
+/* ---- what came of a call ---- */
+
+static enum err_code code_of(CURLcode code)
+{
+    switch (code) {
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_URL_MALFORMAT:
+    case CURLE_BAD_FUNCTION_ARGUMENT:
+    case CURLE_SSL_CACERT_BADFILE:
+        return ERR_INVALID;
+    case CURLE_OPERATION_TIMEDOUT:
+        return ERR_TIMEOUT;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_LOGIN_DENIED:
+    case CURLE_USE_SSL_FAILED:
+        return ERR_DENIED;
+    case CURLE_OUT_OF_MEMORY:
+    case CURLE_FAILED_INIT:
+        return ERR_INTERNAL;
+    default:
+        return ERR_UNAVAILABLE;
+    }
+}
+
+static const char *response_header(const struct http_response *response, const char *name)
+{
+    struct curl_header *header;
+
+    if (curl_easy_header(response->impl, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+        return NULL;
+    return header->value;
+}
+
+static void fill_http(struct http_response *response, const struct http_call *call, CURLcode code,
+                      long status)
+{
+    const char *text = *call->error ? call->error : curl_easy_strerror(code);
+
+    if (code == CURLE_OK || call->ended_by_reader)
+        response->status = (int)status;
+    else if (call->answer.overflow)
+        err_set(&response->err, ERR_LIMIT, "the answer is larger than %zu bytes",
+                call->answer.limit);
+    else
+        err_set(&response->err, code_of(code), "%s", text);
+}
+
+/* A server that refuses is an answer: its status, and its words as the body. */
+static void fill_smtp(struct http_response *response, struct http_call *call, CURLcode code,
+                      long status)
+{
+    const char *text = *call->error ? call->error : curl_easy_strerror(code);
+
+    if (code == CURLE_OK) {
+        response->status = 250;
+    } else if (status >= 400 && code != CURLE_OPERATION_TIMEDOUT) {
+        response->status = (int)status;
+        buf_reset(&call->answer);
+        buf_adds(&call->answer, text);
+    } else {
+        err_set(&response->err, code_of(code), "%s", text);
+    }
+}
+
+static void finish(struct http_call *call, CURLcode code)
+{
+    struct http_response response = {.header = response_header, .impl = call->easy};
+    long status = 0;
+
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (call->smtp)
+        fill_smtp(&response, call, code, status);
+    else
+        fill_http(&response, call, code, status);
+    response.body = buf_cstr(&call->answer);
+    response.len = call->answer.len;
+    if (!call->cancelled)
+        call->done(&response, call->arg);
+    call_free(call);
+}
+
+/* ---- curl and the loop ---- */
+
+static void act(struct http_client *client, curl_socket_t fd, int what)
+{
+    int running, left;
+
+    client->inside = true;
+    curl_multi_socket_action(client->multi, fd, what, &running);
+    client->inside = false;
+    for (CURLMsg *msg = curl_multi_info_read(client->multi, &left); msg;
+         msg = curl_multi_info_read(client->multi, &left)) {
+        struct http_call *call = NULL;
+        const CURLcode code = msg->data.result;
+        if (msg->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+        finish(call, code);
+    }
+}
+
+static void on_ready(int what, void *arg)
+{
+    const struct watched *watched = arg;
+
+    act(watched->client, watched->fd,
+        (what & LOOP_READ ? CURL_CSELECT_IN : 0) | (what & LOOP_WRITE ? CURL_CSELECT_OUT : 0));
+}
+
+static void on_timer(void *arg)
+{
+    act(arg, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int set_timer(CURLM *multi, long ms, void *arg)
+{
+    struct http_client *client = arg;
+
+    (void)multi;
+    if (ms < 0)
+        loop_timer_cancel(client->timer);
+    else
+        loop_timer_arm(client->timer, ms);
+    return 0;
+}
+
+static int set_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *of_fd)
+{
+    struct http_client *client = arg;
+    struct watched *watched = of_fd;
+    const int flags =
+        (what & CURL_POLL_IN ? LOOP_READ : 0) | (what & CURL_POLL_OUT ? LOOP_WRITE : 0);
+
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (watched)
+            loop_fd_free(watched->watch);
+        free(watched);
+        curl_multi_assign(client->multi, fd, NULL);
+    } else if (watched) {
+        loop_fd_watch(watched->watch, flags);
+    } else {
+        watched = mem_alloc(sizeof(*watched));
+        watched->client = client;
+        watched->fd = fd;
+        watched->watch = loop_fd_new(client->loop, fd, flags, on_ready, watched);
+        curl_multi_assign(client->multi, fd, watched);
+    }
+    return 0;
+}
+
+static void on_sweep(void *arg)
+{
+    struct http_client *client = arg;
+    struct http_call *call, *next;
+
+    for (call = LIST_FIRST(&client->calls); call; call = next) {
+        next = LIST_NEXT(call, link);
+        if (call->cancelled)
+            call_free(call);
+    }
+}
+
+struct http_client *http_client_new(struct loop *loop)
+{
+    struct http_client *client = mem_alloc(sizeof(*client));
+
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    client->loop = loop;
+    client->timer = loop_timer_new(loop, on_timer, client);
+    client->sweep = loop_timer_new(loop, on_sweep, client);
+    client->multi = curl_multi_init();
+    LIST_INIT(&client->calls);
+    curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, set_watch);
+    curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+    curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+    curl_multi_setopt(client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, CONNECTIONS_MAX);
+    return client;
+}
+
+void http_client_free(struct http_client *client)
+{
+    if (!client)
+        return;
+    while (!LIST_EMPTY(&client->calls))
+        call_free(LIST_FIRST(&client->calls));
+    curl_multi_cleanup(client->multi);
+    loop_timer_free(client->timer);
+    loop_timer_free(client->sweep);
+    free(client);
+    curl_global_cleanup();
+}
+
+/* ---- calls ---- */
+
+static size_t on_body(char *data, size_t size, size_t count, void *arg)
+{
+    struct http_call *call = arg;
+    const size_t len = size * count;
+
+    if (call->cancelled)
+        return 0;
+    if (call->on_data) {
+        call->ended_by_reader = call->on_data(data, len, call->arg) != 0;
+        return call->ended_by_reader ? 0 : len;
+    }
+    return buf_add(&call->answer, data, len) == 0 ? len : 0;
+}
+
+static size_t on_upload(char *data, size_t size, size_t count, void *arg)
+{
+    struct http_call *call = arg;
+    const size_t left = call->body_len - call->body_at;
+    const size_t n = left < size * count ? left : size * count;
+
+    memcpy(data, call->body + call->body_at, n);
+    call->body_at += n;
+    return n;
+}
+
+static struct http_call *call_new(struct http_client *client, const char *url, const char *ca_file,
+                                  int64_t timeout_ms, size_t limit, http_done_fn *done, void *arg)
+{
+    struct http_call *call = mem_alloc(sizeof(*call));
+    const long total = timeout_ms == 0 ? TIMEOUT_DEFAULT_MS : timeout_ms < 0 ? 0 : (long)timeout_ms;
+    CURL *easy = call->easy = curl_easy_init();
+
+    call->client = client;
+    call->done = done;
+    call->arg = arg;
+    buf_init(&call->answer, limit ? limit : LIMIT_DEFAULT);
+    LIST_INSERT_HEAD(&client->calls, call, link);
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, total);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     total > 0 && total < CONNECT_MAX_MS ? total : (long)CONNECT_MAX_MS);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    if (!str_empty(ca_file))
+        curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
+    return call;
+}
+
+static struct http_call *begin(struct http_call *call, struct err *err)
+{
+    const CURLMcode code = curl_multi_add_handle(call->client->multi, call->easy);
+
+    if (code == CURLM_OK)
+        return call;
+    err_set(err, ERR_INTERNAL, "the call cannot be begun: %s", curl_multi_strerror(code));
+    call_free(call);
+    return NULL;
+}
+
+static bool has_header(const char *const *headers, const char *name)
+{
+    const size_t len = strlen(name);
+
+    for (; headers && *headers; headers++) {
+        if (strncasecmp(*headers, name, len) == 0 && (*headers)[len] == ':')
+            return true;
+    }
+    return false;
+}
+
+/* 0, or -1: a value would break out of its line. */
+static int set_headers(struct http_call *call, const struct http_call_opts *opts, struct err *err)
+{
+    for (const char *const *header = opts->headers; header && *header; header++) {
+        if (strpbrk(*header, "\r\n"))
+            return err_set(err, ERR_INVALID, "a header holds a line break");
+        call->headers = curl_slist_append(call->headers, *header);
+    }
+    /* curl's own ideas: a form's type, and to ask before it sends. */
+    if (!has_header(opts->headers, "Content-Type"))
+        call->headers = curl_slist_append(call->headers, "Content-Type:");
+    call->headers = curl_slist_append(call->headers, "Expect:");
+    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
+    return 0;
+}
+
+static void set_method(struct http_call *call, const struct http_call_opts *opts)
+{
+    const char *method = opts->method ? opts->method : "GET";
+
+    if (str_eq(method, "HEAD")) {
+        curl_easy_setopt(call->easy, CURLOPT_NOBODY, 1L);
+        return;
+    }
+    if (opts->body || str_eq(method, "POST") || str_eq(method, "PUT")) {
+        call->body_len = opts->body ? opts->body_len : 0;
+        call->body = mem_alloc(call->body_len + 1);
+        if (call->body_len > 0)
+            memcpy(call->body, opts->body, call->body_len);
+        curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_len);
+        curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, call->body);
+    }
+    curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, method);
+}
+
+struct http_call *http_call(struct http_client *client, const struct http_call_opts *opts,
+                            http_done_fn *done, void *arg, struct err *err)
+{
+    if (str_empty(opts->url)) {
+        err_set(err, ERR_INVALID, "no URL is given");
+        return NULL;
+    }
+    struct http_call *call =
+        call_new(client, opts->url, opts->ca_file, opts->timeout_ms, opts->limit, done, arg);
+    call->on_data = opts->on_data;
+    curl_easy_setopt(call->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(call->easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(call->easy, CURLOPT_USERAGENT, "gantry/" GANTRY_VERSION);
+    if (set_headers(call, opts, err) != 0) {
+        call_free(call);
+        return NULL;
+    }
+    set_method(call, opts);
+    return begin(call, err);
+}
+
+void http_call_cancel(struct http_call *call)
+{
+    struct http_client *client = call->client;
+
+    call->cancelled = true;
+    if (client->inside)
+        loop_timer_arm(client->sweep, 0);
+    else
+        call_free(call);
+}
+
+/* ---- mail ---- */
+
+/* curl puts an address into a command line of the protocol. */
+static bool is_address(const char *address)
+{
+    if (str_empty(address) || !strchr(address, '@'))
+        return false;
+    for (const char *c = address; *c; c++) {
+        if ((unsigned char)*c <= ' ' || *c == 0x7f || *c == '<' || *c == '>')
+            return false;
+    }
+    return true;
+}
+
+static int check_addresses(const struct smtp_opts *opts, struct err *err)
+{
+    if (!is_address(opts->from))
+        return err_set(err, ERR_INVALID, "'%s' is not a mail address",
+                       opts->from ? opts->from : "");
+    for (const char *const *to = opts->to; *to; to++) {
+        if (!is_address(*to))
+            return err_set(err, ERR_INVALID, "'%s' is not a mail address", *to);
+    }
+    return opts->to[0] ? 0 : err_set(err, ERR_INVALID, "a mail needs a recipient");
+}
+
+static void set_mail(struct http_call *call, const struct smtp_opts *opts)
+{
+    static const long tls[] = {CURLUSESSL_NONE, CURLUSESSL_TRY, CURLUSESSL_ALL};
+    CURL *easy = call->easy;
+
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
+    curl_easy_setopt(easy, CURLOPT_USE_SSL, tls[opts->tls < 0 || opts->tls > 2 ? 2 : opts->tls]);
+    if (!str_empty(opts->user)) {
+        curl_easy_setopt(easy, CURLOPT_USERNAME, opts->user);
+        curl_easy_setopt(easy, CURLOPT_PASSWORD, opts->password ? opts->password : "");
+    }
+    curl_easy_setopt(easy, CURLOPT_MAIL_FROM, opts->from);
+    for (const char *const *to = opts->to; *to; to++)
+        call->headers = curl_slist_append(call->headers, *to);
+    curl_easy_setopt(easy, CURLOPT_MAIL_RCPT, call->headers);
+    call->body = mem_dup(opts->message, opts->message_len);
+    call->body_len = opts->message_len;
+    curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_upload);
+    curl_easy_setopt(easy, CURLOPT_READDATA, call);
+}
+
+struct http_call *smtp_send(struct http_client *client, const struct smtp_opts *opts,
+                            http_done_fn *done, void *arg, struct err *err)
+{
+    if (str_empty(opts->url)) {
+        err_set(err, ERR_INVALID, "no mail server is given");
+        return NULL;
+    }
+    if (check_addresses(opts, err) != 0)
+        return NULL;
+    struct http_call *call =
+        call_new(client, opts->url, opts->ca_file, opts->timeout_ms, 0, done, arg);
+    call->smtp = true;
+    set_mail(call, opts);
+    return begin(call, err);
+}
