@@ -26,6 +26,8 @@ struct engine_state;
 
 struct engine_state *engine_state_new(const char *pipeline);
 void engine_state_free(struct engine_state *state);
+/* Cheap: clones share what neither has changed since. Clones may live in different threads; one
+ * state is used by one thread at a time. */
 struct engine_state *engine_state_clone(const struct engine_state *state);
 
 const char *engine_state_pipeline(const struct engine_state *state);
@@ -33,11 +35,21 @@ uint64_t
 engine_state_sequence(const struct engine_state *state); /* of its last Decision; 0: none */
 const uint8_t *
 engine_state_hash(const struct engine_state *state); /* of its last Decision's stored bytes */
+/* False: there is none yet (no Decision, or a genesis gave the numbers): pipeline_previous of the
+ * next Decision is empty, and engine_state_hash() is all 0. */
+bool engine_state_hashed(const struct engine_state *state);
+/* What a genesis gives a pipeline whose history before it is lost (Genesis.numbers). Never goes
+ * back. */
+void engine_state_set_numbers(struct engine_state *state, uint64_t next_release,
+                              uint64_t next_sequence);
 bool engine_state_has_definition(const struct engine_state *state);
-/* True if a Decision has ever taken the definition of this SHA-256. */
+/* True if a Decision has taken the definition of this SHA-256, and it is the current one or was
+ * replaced within the last 30 days (no Command in its topic is older). */
 bool engine_state_took_definition(const struct engine_state *state,
                                   const uint8_t sha256[SHA256_SIZE]);
-/* The earliest `now` at which a clock input would change something; INT64_MAX: never. */
+/* The earliest `now` at which a clock input would change something; INT64_MAX: never. A clock input
+ * settles one thing that is due: ask again after it. 0: what is left of a Decision that would have
+ * been too large, due at once. */
 int64_t engine_state_deadline(const struct engine_state *state);
 
 /* What an environment is now, by name; the promoter follows them on all partitions. */
@@ -68,14 +80,18 @@ struct engine_input {
 /* Fills decision->changes with what the input changes at `now_ms` (the input's append time; for the
  * clock the caller's own), and returns 1; 0: it changes nothing (a heartbeat, a copy) and no
  * Decision is made; -1: a bug or a record that cannot be (err), to be dead-lettered. Of the
- * Decision only `changes` and cause.actor are set; the changes are freed with
- * engine_changes_free(). `epoch` goes into the ids. */
+ * Decision only `changes` and, where decision->cause is there, cause->actor are set: both are the
+ * engine's memory, not protobuf-c's, and freed (and set back to none) by engine_changes_free();
+ * they need neither state nor input. `epoch` goes into the ids. A Decision's changes take less than
+ * 900,000 bytes. */
 int engine_step(const struct engine_state *state, const struct engine_input *input, uint64_t epoch,
                 int64_t now_ms, Gantry__V1__Decision *decision, struct err *err);
 void engine_changes_free(Gantry__V1__Decision *decision);
 
 /* Applies a Decision that counted (or is speculated to); `hash` is of its stored bytes. -1: its
- * changes do not fit the state or hold a kind this version does not know: the caller stops. */
+ * changes do not fit the state or hold a kind this version does not know: the caller stops, and the
+ * state is of no use any more. The Decision's cause is needed: ids of inputs are kept by it, so
+ * that a copy changes nothing. */
 int engine_fold(struct engine_state *state, const Gantry__V1__Decision *decision,
                 const uint8_t hash[SHA256_SIZE], struct err *err);
 

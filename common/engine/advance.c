@@ -1,0 +1,377 @@
+/* What follows by itself: stages that end, transitions that are passed, actions that are due.
+ *
+ * Every rule looks at the state as the changes so far have left it and makes at most a few changes;
+ * the rules are applied until none applies any more. Older releases come first, since they are
+ * further ahead and make room for those behind them. */
+#include <string.h>
+
+#include "engine/plan.h"
+
+static const struct def_stage *stage_at(const struct release *release)
+{
+    return release_stage(release);
+}
+
+static bool waits_at(const struct release *release, const char *stage)
+{
+    return release->phase == RELEASE_WAITING && strcmp(stage_at(release)->name, stage) == 0;
+}
+
+static bool runs(const struct run *run)
+{
+    return run->state == RUN_REQUESTED || run->state == RUN_STARTED;
+}
+
+/* ---- inside a stage ---- */
+
+/* What keeps a stage from succeeding, for people. */
+static const char *why_not(struct plan *plan, const struct release *release)
+{
+    const struct def_stage *stage = stage_at(release);
+    for (size_t i = 0; i < release->run_count; i++) {
+        if (release->runs[i].state > RUN_SUCCEEDED)
+            return plan_text(plan, "action '%s' %s", stage_action_at(stage, i, NULL)->name,
+                             release->runs[i].state == RUN_FAILED      ? "failed"
+                             : release->runs[i].state == RUN_ABANDONED ? "was abandoned"
+                                                                       : "was stopped");
+    }
+    return "";
+}
+
+/* A stage that can't succeed waits for nobody's approval. */
+static void close_approvals_inside(struct plan *plan, uint64_t number, const char *reason)
+{
+    const struct release *release = state_release(plan->state, number);
+    for (size_t i = 0; !plan->failed && i < release->run_count; i++) {
+        const struct run *run = &release->runs[i];
+        const struct def_action *action = stage_action_at(stage_at(release), i, NULL);
+        if (action->kind != DEF_APPROVAL || !runs(run))
+            continue;
+        plan_approval_close(plan, number, action->name, &action->approval,
+                            GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_STOPPED, reason);
+        release = state_release(plan->state, number);
+        plan_action_ended(plan, release, i, GANTRY__V1__STATUS__STATUS_STOPPED, reason, NULL,
+                          false);
+        release = state_release(plan->state, number);
+    }
+}
+
+void plan_abandon(struct plan *plan, uint64_t number, const char *reason)
+{
+    close_approvals_inside(plan, number, reason);
+    for (size_t i = 0; !plan->failed; i++) {
+        const struct release *release = state_release(plan->state, number);
+        if (i >= release->run_count)
+            break;
+        if (runs(&release->runs[i]))
+            plan_action_ended(plan, release, i, GANTRY__V1__STATUS__STATUS_ABANDONED, reason, NULL,
+                              true);
+    }
+}
+
+/* How a stage ends that did not succeed: stopped counts only if nothing failed by itself. */
+static int status_of(const struct release *release)
+{
+    for (size_t i = 0; i < release->run_count; i++) {
+        if (release->runs[i].state == RUN_FAILED ||
+            (release->runs[i].state == RUN_STOPPED && !release->stopping))
+            return GANTRY__V1__STATUS__STATUS_FAILED;
+    }
+    return release->stopping == GANTRY__V1__STOP_MODE_TAKEN__STOP_MODE_TAKEN_ABANDON
+               ? GANTRY__V1__STATUS__STATUS_ABANDONED
+               : GANTRY__V1__STATUS__STATUS_STOPPED;
+}
+
+static void end_badly(struct plan *plan, uint64_t number)
+{
+    const struct release *release = state_release(plan->state, number);
+    bool stopping = release->stopping != 0;
+    const char *why = why_not(plan, release);
+    const char *stage = plan_string(plan, stage_at(release)->name);
+    int status = status_of(release);
+    plan_stage_ended(plan, number, status, *why ? why : "the release was stopped");
+    plan_release_ended(
+        plan, number,
+        stopping ? GANTRY__V1__STATUS__STATUS_STOPPED : GANTRY__V1__STATUS__STATUS_FAILED,
+        stopping ? "it was stopped" : plan_text(plan, "stage '%s' failed: %s", stage, why), 0);
+}
+
+/* The digest that a stage runs went back, so what people said about going on from there no longer
+ * holds: the revisions between are others now. */
+static void ask_again(struct plan *plan, const char *stage, uint64_t rollback)
+{
+    const char *reason = plan_text(plan, "stage '%s' was rolled back by release %llu", stage,
+                                   (unsigned long long)rollback);
+    for (size_t i = 0; !plan->failed && i < plan->state->releases.count; i++) {
+        uint64_t number = state_release_at(plan->state, i)->number;
+        const struct release *release = state_release(plan->state, number);
+        for (size_t j = 0; waits_at(release, stage) && j < release->gate_count; j++) {
+            const struct def_gate *gate = &stage_at(release)->gates[j];
+            if (!release->gates[j] || release->gates[j]->state == APPROVAL_NONE)
+                continue;
+            if (release->gates[j]->state == APPROVAL_OPEN)
+                plan_approval_close(plan, number, gate->name, &gate->approval,
+                                    GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_SUPERSEDED,
+                                    reason);
+            plan_approval_open(plan, number, gate->name, &gate->approval);
+            if (plan->failed)
+                return;
+            release = state_release(plan->state, number);
+        }
+    }
+}
+
+static void end_well(struct plan *plan, uint64_t number)
+{
+    const struct release *release = state_release(plan->state, number);
+    const char *stage = plan_string(plan, stage_at(release)->name);
+    bool rollback = release_is_rollback(release), stopping = release->stopping != 0;
+    plan_stage_ended(plan, number, GANTRY__V1__STATUS__STATUS_SUCCEEDED, "");
+    if (plan->failed)
+        return;
+    if (state_release(plan->state, number)->phase == RELEASE_OUT)
+        plan_release_ended(plan, number, GANTRY__V1__STATUS__STATUS_SUCCEEDED, "", 0);
+    else if (stopping)
+        plan_release_ended(plan, number, GANTRY__V1__STATUS__STATUS_STOPPED, "it was stopped", 0);
+    if (rollback)
+        ask_again(plan, stage, number);
+}
+
+/* Requests the actions of the first step that is not done. True: something changed. */
+static bool request_step(struct plan *plan, uint64_t number)
+{
+    const struct release *release = state_release(plan->state, number);
+    size_t first = SIZE_MAX, count = release->run_count;
+    bool changed = false;
+    for (size_t i = 0; i < count; i++) {
+        size_t step = 0;
+        release = state_release(plan->state, number);
+        const struct run *run = &release->runs[i];
+        if (run->state == RUN_SUCCEEDED)
+            continue;
+        stage_action_at(stage_at(release), i, &step);
+        if (first == SIZE_MAX)
+            first = step;
+        if (step != first || plan_is_full(plan) || plan->failed)
+            break;
+        if (run->state == RUN_NONE) {
+            plan_request(plan, number, i);
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+static bool advance_inside(struct plan *plan, uint64_t number)
+{
+    const struct release *release = state_release(plan->state, number);
+    size_t succeeded = 0, failed = 0, running = 0, asked = 0;
+    for (size_t i = 0; i < release->run_count; i++) {
+        const struct run *run = &release->runs[i];
+        succeeded += run->state == RUN_SUCCEEDED;
+        failed += run->state > RUN_SUCCEEDED;
+        running += runs(run);
+        asked += runs(run) && run->approval && run->approval->state == APPROVAL_OPEN;
+    }
+    if (succeeded == release->run_count) {
+        end_well(plan, number);
+        return true;
+    }
+    if (!failed && !release->stopping)
+        return request_step(plan, number);
+    if (asked) {
+        close_approvals_inside(plan, number,
+                               failed ? "another action failed" : "the release was stopped");
+        return true;
+    }
+    if (running)
+        return false; /* the others of its step finish what they began */
+    end_badly(plan, number);
+    return true;
+}
+
+/* ---- on a transition ---- */
+
+static void close_gates(struct plan *plan, uint64_t number, int outcome, const char *reason)
+{
+    const struct release *release = state_release(plan->state, number);
+    for (size_t i = 0; i < release->gate_count && !plan->failed; i++) {
+        const struct def_gate *gate = &stage_at(release)->gates[i];
+        if (release->gates[i] && release->gates[i]->state == APPROVAL_OPEN)
+            plan_approval_close(plan, number, gate->name, &gate->approval, outcome, reason);
+        release = state_release(plan->state, number);
+    }
+}
+
+void plan_end_waiting(struct plan *plan, uint64_t number, int outcome, int status,
+                      const char *reason, uint64_t superseded_by)
+{
+    close_gates(plan, number, outcome, reason);
+    plan_release_ended(plan, number, status, reason, superseded_by);
+}
+
+/* A rollback is a person's order: pushes do not supersede it, and it supersedes no push. */
+static uint64_t superseded_by(const struct engine_state *state, const struct release *release)
+{
+    const char *name = stage_at(release)->name;
+    const struct stage *stage = state_stage(state, name);
+    bool rollback = release_is_rollback(release);
+    if (!rollback && stage && stage->entered_max > release->number)
+        return stage->entered_max;
+    for (size_t i = state->releases.count; i-- > 0;) {
+        const struct release *other = state_release_at(state, i);
+        if (other->number <= release->number)
+            break;
+        if (waits_at(other, name) && release_is_rollback(other) == rollback)
+            return other->number;
+    }
+    return 0;
+}
+
+static bool gates_apply(const struct release *release)
+{
+    return !release_is_rollback(release) || stage_at(release)->rollback_approval;
+}
+
+static bool gates_passed(const struct release *release)
+{
+    for (size_t i = 0; gates_apply(release) && i < release->gate_count; i++) {
+        if (!release->gates[i] || release->gates[i]->state != APPROVAL_GIVEN)
+            return false;
+    }
+    return true;
+}
+
+/* Who goes into the stage before this release; NULL: nobody. Queued: who came before. Superseded: a
+ * rollback that may go. */
+static const struct release *ahead_of(const struct engine_state *state,
+                                      const struct release *release)
+{
+    const char *name = stage_at(release)->name;
+    bool queued = state_definition(state)->mode == DEF_QUEUED;
+    const struct release *ahead = NULL;
+    for (size_t i = 0; i < state->releases.count; i++) {
+        const struct release *other = state_release_at(state, i);
+        if (other == release || !waits_at(other, name))
+            continue;
+        if (queued ? other->arrived < release->arrived
+                   : release_is_rollback(other) && !release_is_rollback(release) &&
+                         gates_passed(other)) {
+            if (!ahead || other->arrived > ahead->arrived)
+                ahead = other; /* of several, the one right before */
+        }
+    }
+    return ahead;
+}
+
+static void say_waiting(struct plan *plan, const struct release *release,
+                        const struct release *ahead)
+{
+    const struct def_stage *stage = stage_at(release);
+    const struct release *occupant = state_occupant(plan->state, stage->name);
+    size_t room = release->gate_count + 2, n = 0;
+    char **held = arena_alloc(plan->arena, room * sizeof(*held));
+    if (occupant)
+        held[n++] =
+            arena_printf(plan->arena, "occupied:%llu", (unsigned long long)occupant->number);
+    if (ahead)
+        held[n++] = arena_printf(plan->arena, "behind:%llu", (unsigned long long)ahead->number);
+    for (size_t i = 0; gates_apply(release) && i < release->gate_count; i++) {
+        if (!release->gates[i] || release->gates[i]->state != APPROVAL_GIVEN)
+            held[n++] = plan_string(plan, stage->gates[i].name);
+    }
+    Gantry__V1__StageWaiting *m =
+        PLAN_MESSAGE(plan, Gantry__V1__StageWaiting, gantry__v1__stage_waiting__init);
+    m->release = release->number;
+    m->stage = plan_string(plan, stage->name);
+    m->held_by = held;
+    m->n_held_by = n;
+    plan_change(plan, GANTRY__V1__CHANGE__WHAT_STAGE_WAITING, m);
+}
+
+static bool open_gates(struct plan *plan, uint64_t number)
+{
+    bool opened = false;
+    for (size_t i = 0; !plan->failed; i++) {
+        const struct release *release = state_release(plan->state, number);
+        if (i >= release->gate_count || !gates_apply(release))
+            break;
+        if (release->gates[i] && release->gates[i]->state != APPROVAL_NONE)
+            continue;
+        const struct def_gate *gate = &stage_at(release)->gates[i];
+        plan_approval_open(plan, number, gate->name, &gate->approval);
+        opened = true;
+    }
+    return opened;
+}
+
+static void enter(struct plan *plan, const struct release *release)
+{
+    Gantry__V1__StageEntered *m =
+        PLAN_MESSAGE(plan, Gantry__V1__StageEntered, gantry__v1__stage_entered__init);
+    m->release = release->number;
+    m->stage = plan_string(plan, stage_at(release)->name);
+    m->number = release->entered + 1;
+    plan_change(plan, GANTRY__V1__CHANGE__WHAT_STAGE_ENTERED, m);
+}
+
+static bool advance_waiting(struct plan *plan, uint64_t number)
+{
+    struct engine_state *state = plan->state;
+    const struct release *release = state_release(state, number);
+    bool superseded_mode = state_definition(state)->mode == DEF_SUPERSEDED;
+    uint64_t newer = superseded_mode ? superseded_by(state, release) : 0;
+    if (newer) {
+        plan_end_waiting(plan, number, GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_SUPERSEDED,
+                         GANTRY__V1__STATUS__STATUS_SUPERSEDED,
+                         plan_text(plan, "release %llu took its place", (unsigned long long)newer),
+                         newer);
+        return true;
+    }
+    const struct release *ahead = ahead_of(state, release);
+    if (!ahead && gates_passed(release) && !state_occupant(state, stage_at(release)->name)) {
+        enter(plan, release);
+        return true;
+    }
+    bool changed = false;
+    if (!release->told) {
+        say_waiting(plan, release, ahead);
+        changed = true;
+    }
+    /* In a queue only the first is asked about: what it brings depends on who went before. */
+    if (superseded_mode || !ahead)
+        changed = open_gates(plan, number) || changed;
+    return changed;
+}
+
+static bool advance_one(struct plan *plan, uint64_t number)
+{
+    const struct release *release = state_release(plan->state, number);
+    if (!release || plan->failed)
+        return false;
+    if (release->phase == RELEASE_INSIDE)
+        return advance_inside(plan, number);
+    if (release->phase == RELEASE_WAITING)
+        return advance_waiting(plan, number);
+    return false;
+}
+
+void plan_advance(struct plan *plan, uint64_t first)
+{
+    bool moved;
+    while (advance_one(plan, first))
+        ;
+    do {
+        moved = false;
+        /* By number, since releases come and go meanwhile. */
+        for (uint64_t after = 0; !plan->failed;) {
+            size_t at;
+            state_find_release(plan->state, after + 1, &at);
+            if (at >= plan->state->releases.count)
+                break;
+            after = state_release_at(plan->state, at)->number;
+            while (advance_one(plan, after))
+                moved = true;
+        }
+    } while (moved && !plan->failed);
+}

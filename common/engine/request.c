@@ -1,0 +1,221 @@
+/* What an executor is asked to do. */
+#include <string.h>
+
+#include "engine/plan.h"
+
+/* A request in the making; `refusal` is why it cannot be made. */
+struct asking {
+    struct plan *plan;
+    const struct release *release;
+    const struct def_action *action;
+    Gantry__V1__ActionRequest *request;
+    const char *refusal;
+};
+
+/* The definition's pairs with their values expanded. */
+static Gantry__V1__KeyValue **expand_pairs(struct asking *ask, const struct def_pair *pairs,
+                                           size_t count)
+{
+    struct plan *plan = ask->plan;
+    Gantry__V1__KeyValue **items = count ? arena_alloc(plan->arena, count * sizeof(*items)) : NULL;
+    for (size_t i = 0; i < count; i++) {
+        const char *unknown = NULL;
+        items[i] = plan_key_value(plan, pairs[i].key, "");
+        if (!plan_expand(plan, ask->release, pairs[i].value, &items[i]->value, &unknown) &&
+            !ask->refusal)
+            ask->refusal = plan_text(plan, "'%s' uses {{%s}}, which has no value in this release",
+                                     pairs[i].key, unknown);
+    }
+    return items;
+}
+
+static void ask_build(struct asking *ask)
+{
+    const struct def_action *action = ask->action;
+    struct plan *plan = ask->plan;
+    Gantry__V1__BuildSpec *m =
+        PLAN_MESSAGE(plan, Gantry__V1__BuildSpec, gantry__v1__build_spec__init);
+    m->source = plan_string(plan, action->build.source);
+    m->buildspec = plan_string(plan, action->build.buildspec);
+    m->dockerfile = plan_string(plan, action->build.dockerfile);
+    m->image = plan_string(plan, action->build.image);
+    m->cpu = action->build.cpu;
+    m->memory_bytes = action->build.memory_bytes;
+    m->env = expand_pairs(ask, action->build.env, action->build.env_count);
+    m->n_env = action->build.env_count;
+    ask->request->spec_case = GANTRY__V1__ACTION_REQUEST__SPEC_BUILD;
+    ask->request->build = m;
+}
+
+/* `kubernetes:` or `docker:` says what to change there, so it has to be the environment's driver.
+ */
+static const char *target_driver(const char *target_yaml)
+{
+    if (!target_yaml)
+        return NULL;
+    if (str_starts(target_yaml, "kubernetes:"))
+        return "kubernetes";
+    if (str_starts(target_yaml, "docker:"))
+        return "docker";
+    return NULL;
+}
+
+static Gantry__V1__Artifact *artifact_of(struct asking *ask, const char *name)
+{
+    for (size_t i = 0; i < ask->release->artifacts.count; i++) {
+        struct fixed *fixed = ask->release->artifacts.items[i];
+        Gantry__V1__Artifact *artifact = (Gantry__V1__Artifact *)fixed->message;
+        if (!name || strcmp(artifact->name, name) == 0) {
+            arena_hold(ask->plan->arena, fixed);
+            return artifact;
+        }
+    }
+    return NULL;
+}
+
+static void ask_deploy(struct asking *ask)
+{
+    const struct def_action *action = ask->action;
+    struct plan *plan = ask->plan;
+    const struct engine_input *input = plan->input;
+    const char *name = action->deploy.environment;
+    const struct engine_environment *env =
+        input->environment ? input->environment(name, input->environment_arg) : NULL;
+    Gantry__V1__Artifact *artifact = artifact_of(ask, action->deploy.artifact);
+    const char *driver = target_driver(action->deploy.target_yaml);
+    if (!env) {
+        ask->refusal = plan_text(plan,
+                                 "environment '%s' is not defined: apply it, then retry the "
+                                 "stage",
+                                 name);
+        return;
+    }
+    if (!artifact) {
+        ask->refusal = plan_text(plan, "release %llu has no image '%s' to deploy",
+                                 (unsigned long long)ask->release->number,
+                                 action->deploy.artifact ? action->deploy.artifact : "");
+        return;
+    }
+    if (driver && !str_eq(driver, env->driver)) {
+        ask->refusal = plan_text(plan,
+                                 "the action says '%s:', and environment '%s' is of driver "
+                                 "'%s'",
+                                 driver, name, env->driver);
+        return;
+    }
+    Gantry__V1__DeploySpec *m =
+        PLAN_MESSAGE(plan, Gantry__V1__DeploySpec, gantry__v1__deploy_spec__init);
+    m->environment = plan_string(plan, name);
+    m->deployer = plan_string(plan, env->deployer);
+    m->driver = plan_string(plan, env->driver);
+    m->command = plan_string(plan, env->command);
+    m->artifact = artifact;
+    m->environment_yaml.data = arena_dup(plan->arena, env->yaml, env->yaml_len);
+    m->environment_yaml.len = env->yaml_len;
+    if (env->sha256) {
+        m->environment_sha256.data = arena_dup(plan->arena, env->sha256, SHA256_SIZE);
+        m->environment_sha256.len = SHA256_SIZE;
+    }
+    if (action->deploy.target_yaml) {
+        m->target_yaml.data = (uint8_t *)plan_string(plan, action->deploy.target_yaml);
+        m->target_yaml.len = strlen(action->deploy.target_yaml);
+    }
+    /* These drivers compare what is there before they change it, so a second start harms nothing.
+     */
+    if (str_eq(env->driver, "kubernetes") || str_eq(env->driver, "docker"))
+        ask->request->retry_lost = true;
+    ask->request->spec_case = GANTRY__V1__ACTION_REQUEST__SPEC_DEPLOY;
+    ask->request->deploy = m;
+}
+
+static void ask_custom(struct asking *ask)
+{
+    const struct def_action *action = ask->action;
+    struct plan *plan = ask->plan;
+    const struct parts *artifacts = &ask->release->artifacts;
+    Gantry__V1__CustomSpec *m =
+        PLAN_MESSAGE(plan, Gantry__V1__CustomSpec, gantry__v1__custom_spec__init);
+    m->type = plan_string(plan, action->custom.type);
+    m->input = expand_pairs(ask, action->custom.input, action->custom.input_count);
+    m->n_input = action->custom.input_count;
+    m->n_artifacts = artifacts->count;
+    m->artifacts = artifacts->count
+                       ? arena_alloc(plan->arena, artifacts->count * sizeof(*m->artifacts))
+                       : NULL;
+    for (size_t i = 0; i < artifacts->count; i++) {
+        struct fixed *fixed = arena_hold(plan->arena, artifacts->items[i]);
+        m->artifacts[i] = (Gantry__V1__Artifact *)fixed->message;
+    }
+    ask->request->spec_case = GANTRY__V1__ACTION_REQUEST__SPEC_CUSTOM;
+    ask->request->custom = m;
+}
+
+static Gantry__V1__ActionRequest *request_of(struct plan *plan, const struct release *release,
+                                             const struct def_action *action, const struct run *run)
+{
+    struct facts *facts = arena_hold(plan->arena, release->facts);
+    const char *stage = release_stage(release)->name;
+    char id[ID_SIZE];
+    event_id_run(id, plan->epoch, plan->state->pipeline->text, release->number, stage, action->name,
+                 run->number + 1);
+    Gantry__V1__ActionRequest *m =
+        PLAN_MESSAGE(plan, Gantry__V1__ActionRequest, gantry__v1__action_request__init);
+    m->verb = GANTRY__V1__REQUEST_VERB__REQUEST_VERB_RUN;
+    m->run_id = plan_string(plan, id);
+    m->pipeline = plan_string(plan, plan->state->pipeline->text);
+    m->release = release->number;
+    m->stage = plan_string(plan, stage);
+    m->action = plan_string(plan, action->name);
+    m->number = run->number + 1;
+    m->definition_number = release->definition->number;
+    m->revisions = facts->started->revisions;
+    m->n_revisions = facts->started->n_revisions;
+    m->starter = facts->started->starter;
+    m->timeout_ms = action->timeout_ms;
+    m->deadline_ms = plan->now_ms + action->timeout_ms;
+    m->retry_lost = action->retry_lost;
+    plan_variables(plan, release, &m->variables, &m->n_variables);
+    return m;
+}
+
+void plan_request(struct plan *plan, uint64_t number, size_t place)
+{
+    const struct release *release = state_release(plan->state, number);
+    if (plan->failed || !release)
+        return;
+    size_t step = 0;
+    const struct def_action *action = stage_action_at(release_stage(release), place, &step);
+    Gantry__V1__ActionRequest *request = request_of(plan, release, action, &release->runs[place]);
+    struct asking ask = {plan, release, action, request, NULL};
+    switch (action->kind) {
+    case DEF_BUILD:
+        request->kind = GANTRY__V1__ACTION_KIND__ACTION_KIND_BUILD;
+        ask_build(&ask);
+        break;
+    case DEF_DEPLOY:
+        request->kind = GANTRY__V1__ACTION_KIND__ACTION_KIND_DEPLOY;
+        ask_deploy(&ask);
+        break;
+    case DEF_CUSTOM:
+        request->kind = GANTRY__V1__ACTION_KIND__ACTION_KIND_CUSTOM;
+        ask_custom(&ask);
+        break;
+    case DEF_APPROVAL:
+        request->kind = GANTRY__V1__ACTION_KIND__ACTION_KIND_APPROVAL;
+        request->timeout_ms = action->approval.expires_ms;
+        request->deadline_ms = plan->now_ms + action->approval.expires_ms;
+        break;
+    }
+    if (ask.refusal) {
+        plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_FAILED, ask.refusal,
+                          NULL, false);
+        return;
+    }
+    Gantry__V1__ActionRequested *m =
+        PLAN_MESSAGE(plan, Gantry__V1__ActionRequested, gantry__v1__action_requested__init);
+    m->request = request;
+    m->step = (uint32_t)step;
+    plan_change(plan, GANTRY__V1__CHANGE__WHAT_ACTION_REQUESTED, m);
+    if (action->kind == DEF_APPROVAL && !plan->failed)
+        plan_approval_open(plan, number, action->name, &action->approval);
+}

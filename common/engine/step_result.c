@@ -1,0 +1,227 @@
+/* What executors report, and what the clock ends for them. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "engine/message.h"
+#include "engine/plan.h"
+
+/* The release and place of a run under way; NULL: it has ended, or is of another pipeline. */
+static const struct release *find_run(const struct engine_state *state, const char *run_id,
+                                      size_t *place)
+{
+    for (size_t i = 0; i < state->releases.count; i++) {
+        const struct release *release = state_release_at(state, i);
+        for (size_t j = 0; release->phase == RELEASE_INSIDE && j < release->run_count; j++) {
+            const struct run *run = &release->runs[j];
+            if ((run->state == RUN_REQUESTED || run->state == RUN_STARTED) &&
+                strcmp(run->id, run_id) == 0) {
+                *place = j;
+                return release;
+            }
+        }
+    }
+    return NULL;
+}
+
+static enum topic topic_of(const struct def_action *action)
+{
+    static const enum topic topics[] = {
+        [DEF_BUILD] = TOPIC_RESULT_BUILD,
+        [DEF_DEPLOY] = TOPIC_RESULT_DEPLOY,
+        [DEF_APPROVAL] = TOPIC_RESULT_APPROVAL,
+        [DEF_CUSTOM] = TOPIC_RESULT_CUSTOM,
+    };
+    return topics[action->kind];
+}
+
+static void started(struct plan *plan, const struct release *release, size_t place,
+                    const Gantry__V1__ActionResult *result)
+{
+    const struct run *run = &release->runs[place];
+    if (run->state == RUN_STARTED && result->attempt <= run->attempt)
+        return;
+    Gantry__V1__ActionStarted *m =
+        PLAN_MESSAGE(plan, Gantry__V1__ActionStarted, gantry__v1__action_started__init);
+    m->release = release->number;
+    m->stage = plan_string(plan, release_stage(release)->name);
+    m->action = plan_string(plan, stage_action_at(release_stage(release), place, NULL)->name);
+    m->run_id = plan_string(plan, run->id);
+    m->attempt = result->attempt;
+    m->executor = plan_string(plan, result->executor);
+    plan_change(plan, GANTRY__V1__CHANGE__WHAT_ACTION_STARTED, m);
+}
+
+static size_t exported_bytes(const struct release *release, const char *but)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < release->exports.count; i++) {
+        const struct exports *exports = release->exports.items[i];
+        if (strcmp(exports->action, but) != 0)
+            bytes += exports->bytes;
+    }
+    return bytes;
+}
+
+/* The image of a build that declares one, as the release will carry it; NULL and *refusal: what was
+ * reported cannot be it. */
+static Gantry__V1__Artifact *image_of(struct plan *plan, const struct def_action *action,
+                                      const Gantry__V1__Finished *finished, const char **refusal)
+{
+    if (finished->image_case != GANTRY__V1__FINISHED__IMAGE_ARTIFACT || !finished->artifact) {
+        *refusal =
+            plan_text(plan, "it succeeded without an image, and '%s' is to make one", action->name);
+        return NULL;
+    }
+    const Gantry__V1__Artifact *reported = finished->artifact;
+    if (strcmp(reported->repository, action->build.image) != 0) {
+        *refusal = plan_text(plan, "it reported an image of %s, not of %s", reported->repository,
+                             action->build.image);
+        return NULL;
+    }
+    Gantry__V1__Artifact *artifact = message_copy(plan->arena, reported);
+    artifact->name = plan_string(plan, action->name);
+    return artifact;
+}
+
+/* Why a success cannot be taken as one; NULL: it can. */
+static const char *check_success(struct plan *plan, const struct release *release,
+                                 const struct def_action *action,
+                                 const Gantry__V1__Finished *finished,
+                                 Gantry__V1__Artifact **artifact)
+{
+    const char *refusal = NULL;
+    size_t bytes = exported_bytes(release, action->name);
+    for (size_t i = 0; i < finished->n_exported; i++)
+        bytes += strlen(finished->exported[i]->key) + strlen(finished->exported[i]->value);
+    if (bytes > STATE_EXPORT_MAX)
+        return plan_text(plan,
+                         "the variables that the release's actions export take %zu bytes, "
+                         "more than %d",
+                         bytes, STATE_EXPORT_MAX);
+    if (action->kind == DEF_BUILD && !str_empty(action->build.image) &&
+        !release_artifact(release, action->name))
+        *artifact = image_of(plan, action, finished, &refusal);
+    return refusal;
+}
+
+static void succeeded(struct plan *plan, const struct release *release, size_t place,
+                      Gantry__V1__Finished *finished)
+{
+    const struct def_action *action = stage_action_at(release_stage(release), place, NULL);
+    Gantry__V1__Artifact *artifact = NULL;
+    uint64_t number = release->number;
+    const char *refusal = check_success(plan, release, action, finished, &artifact);
+    plan_action_ended(plan, release, place,
+                      refusal ? GANTRY__V1__STATUS__STATUS_FAILED
+                              : GANTRY__V1__STATUS__STATUS_SUCCEEDED,
+                      refusal ? refusal : finished->reason, finished, false);
+    if (refusal || !artifact)
+        return;
+    Gantry__V1__ArtifactSet *m =
+        PLAN_MESSAGE(plan, Gantry__V1__ArtifactSet, gantry__v1__artifact_set__init);
+    m->release = number;
+    m->artifact = artifact;
+    plan_change(plan, GANTRY__V1__CHANGE__WHAT_ARTIFACT_SET, m);
+}
+
+/* Asked once more, as a new run, if that can do no harm. */
+static void lost(struct plan *plan, const struct release *release, size_t place,
+                 Gantry__V1__Finished *finished)
+{
+    const struct run *run = &release->runs[place];
+    const char *why = str_empty(finished->reason) ? "its executor went away" : finished->reason;
+    if (run->retry_lost && !run->was_lost && !release->stopping)
+        plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_ABANDONED,
+                          plan_text(plan, "lost: %s; it is requested again", why), finished, false);
+    else
+        plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_FAILED,
+                          plan_text(plan, "lost: %s", why), finished, false);
+}
+
+static void finished(struct plan *plan, const struct release *release, size_t place,
+                     const Gantry__V1__Finished *reported)
+{
+    uint64_t number = release->number;
+    Gantry__V1__Finished *copy = message_copy(plan->arena, reported);
+    switch ((int)copy->outcome) {
+    case GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED:
+        succeeded(plan, release, place, copy);
+        break;
+    case GANTRY__V1__OUTCOME__OUTCOME_LOST:
+        lost(plan, release, place, copy);
+        break;
+    case GANTRY__V1__OUTCOME__OUTCOME_STOPPED:
+        plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_STOPPED, copy->reason,
+                          copy, false);
+        break;
+    default:
+        plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_FAILED, copy->reason,
+                          copy, false);
+    }
+    plan_advance(plan, number);
+}
+
+void step_result(struct plan *plan)
+{
+    const Gantry__V1__ActionResult *result = plan->input->message;
+    size_t place = 0;
+    const struct release *release = find_run(plan->state, result->run_id, &place);
+    if (!release)
+        return; /* a run's first end counts, and cancels are not answered */
+    const struct def_action *action = stage_action_at(release_stage(release), place, NULL);
+    if (topic_of(action) != plan->input->topic) {
+        err_set(plan->err, ERR_INVALID, "%s answers run %s, which is of another kind of action",
+                topic_info(plan->input->topic)->name, result->run_id);
+        plan->failed = true;
+        return;
+    }
+    if (result->body_case == GANTRY__V1__ACTION_RESULT__BODY_STARTED)
+        started(plan, release, place, result);
+    else if (result->body_case == GANTRY__V1__ACTION_RESULT__BODY_FINISHED && result->finished)
+        finished(plan, release, place, result->finished);
+}
+
+static void expire(struct plan *plan, uint64_t number, const char *gate,
+                   const struct def_approval *rules)
+{
+    char after[32];
+    clock_human(rules->expires_ms, after);
+    const char *reason = plan_text(plan, "approval '%s' expired after %s", gate, after);
+    plan_approval_close(plan, number, gate, rules,
+                        GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_EXPIRED, reason);
+    plan_approval_ended(plan, number, gate, false, reason);
+}
+
+static void time_out(struct plan *plan, const struct release *release, size_t place,
+                     const struct def_action *action)
+{
+    char after[32];
+    clock_human(action->timeout_ms, after);
+    plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_FAILED,
+                      plan_text(plan, "timed out after %s", after), NULL, true);
+}
+
+void step_due(struct plan *plan, const struct release *release)
+{
+    const struct def_stage *stage = release_stage(release);
+    uint64_t number = release->number;
+    for (size_t i = 0; release->phase == RELEASE_INSIDE && i < release->run_count; i++) {
+        const struct run *run = &release->runs[i];
+        const struct def_action *action = stage_action_at(stage, i, NULL);
+        if ((run->state != RUN_REQUESTED && run->state != RUN_STARTED) ||
+            run->deadline_ms > plan->now_ms)
+            continue;
+        if (action->kind == DEF_APPROVAL)
+            expire(plan, number, action->name, &action->approval);
+        else
+            time_out(plan, release, i, action);
+        return;
+    }
+    for (size_t i = 0; release->phase == RELEASE_WAITING && i < release->gate_count; i++) {
+        const struct approval *gate = release->gates[i];
+        if (gate && gate->state == APPROVAL_OPEN && gate->expires_ms <= plan->now_ms) {
+            expire(plan, number, stage->gates[i].name, &stage->gates[i].approval);
+            return;
+        }
+    }
+}
