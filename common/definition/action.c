@@ -121,7 +121,7 @@ static void read_build(struct pipeline_reader *pr, struct def_action *action,
         return;
     if (!action->name)
         pr->images_unsure = true;
-    else if (strv_has(&pr->images, action->name) || strv_has(&pr->step_images, action->name))
+    else if (strv_has(&pr->images, action->name))
         problem(r, values[NAME], "another build that makes an image has this name");
     else
         strv_add(&pr->step_images, action->name);

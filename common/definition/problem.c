@@ -4,19 +4,37 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "definition/read.h"
 
-/* Copies what somebody wrote into a message: without control characters, and cut between
- * characters. */
+/* The length of the character at `text`; 0: none, since it is cut off or none at all. */
+static size_t character(const char *text)
+{
+    unsigned char c = (unsigned char)*text;
+    size_t len = c < 0xC0 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+
+    return str_is_utf8(text, strnlen(text, len)) && strnlen(text, len) == len ? len : 0;
+}
+
+/* Copies what somebody wrote into a message, whole characters only and no control characters. */
 static void copy_text(char *out, size_t size, const char *text)
 {
     size_t len = 0;
 
-    for (; text[len] && len + 1 < size; len++)
-        out[len] = (unsigned char)text[len] < 0x20 || text[len] == 0x7F ? ' ' : text[len];
-    if (text[len])
-        while (len > 0 && !str_is_utf8(out, len))
-            len--;
+    while (*text) {
+        size_t n = character(text);
+        bool control = (unsigned char)*text < 0x20 || *text == 0x7F ||
+                       (n == 2 && (unsigned char)text[0] == 0xC2 && (unsigned char)text[1] < 0xA0);
+
+        if (len + (n ? n : 1) >= size)
+            break;
+        if (control || n == 0)
+            out[len++] = control ? ' ' : '?';
+        else
+            memcpy(out + len, text, n);
+        len += control || n == 0 ? 0 : n;
+        text += n ? n : 1;
+    }
     out[len] = '\0';
 }
 

@@ -155,6 +155,37 @@ static void more_than_the_limit_is_refused(void **state)
     buf_release(&yaml);
 }
 
+/* A key of somebody's is shown, but neither half a character of it nor what steers a terminal. */
+static void problems_are_always_text(void **state)
+{
+    struct def_problems problems = {0};
+    struct definition *def;
+    struct err err = {0};
+    struct buf yaml;
+
+    (void)state;
+    for (size_t shift = 0; shift < 4; shift++) {
+        buf_init(&yaml, DEFINITION_SIZE_MAX);
+        buf_addf(&yaml, "\"\\e%.*s", (int)shift, "abc");
+        for (int i = 0; i < 200; i++)
+            buf_adds(&yaml, "\xf0\x9f\x9a\x80");
+        buf_addf(&yaml, "\": 1\nkind: \"%.*s", (int)shift, "abc");
+        for (int i = 0; i < 200; i++)
+            buf_adds(&yaml, "\xf0\x9f\x9a\x80");
+        buf_adds(&yaml, "\"\n");
+        assert_int_equal(definition_parse(&def, yaml.data, yaml.len, &problems, &err), -1);
+        for (size_t i = 0; i < problems.count; i++) {
+            const struct def_problem *p = &problems.items[i];
+
+            assert_true(str_is_utf8(p->path, strlen(p->path)));
+            assert_true(str_is_utf8(p->reason, strlen(p->reason)));
+            assert_null(strchr(p->path, '\x1b'));
+        }
+        def_problems_release(&problems);
+        buf_release(&yaml);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +194,7 @@ int main(void)
         cmocka_unit_test(a_mail_notification_is_read),
         cmocka_unit_test(keys_on_the_topic_are_bare_for_pipelines_only),
         cmocka_unit_test(all_mistakes_are_told_at_once_in_the_order_of_lines),
+        cmocka_unit_test(problems_are_always_text),
         cmocka_unit_test(at_most_fifty_mistakes_are_told),
         cmocka_unit_test(more_than_the_limit_is_refused),
     };

@@ -247,6 +247,47 @@ static void templates_stay_as_they_are(void **state)
     definition_free(def);
 }
 
+static void addresses_and_repositories_as_people_write_them_are_taken(void **state)
+{
+    static const char *const gits[] = {
+        "https://git.example/acme/shop.git",
+        "https://ci@git.example/shop",
+        "http://127.0.0.1:3000/a/b.git",
+        "ssh://git@git.example:2222/shop.git",
+        "git@git.example:acme/shop.git",
+        "file:///srv/git/shop.git",
+        "git://127.0.0.1/shop",
+        "https://[::1]:8443/shop",
+    };
+    static const char *const images[] = {
+        "registry.example/acme/shop",
+        "127.0.0.1:5000/shop",
+        "localhost/a__b/c-d.e_f",
+        "ghcr.io/a--b/c",
+        "registry:5000/x",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(gits) + COUNT(images); i++) {
+        const char *git = i < COUNT(gits) ? gits[i] : gits[0];
+        const char *image = i < COUNT(gits) ? images[0] : images[i - COUNT(gits)];
+        struct definition *def;
+        struct buf yaml;
+
+        buf_init(&yaml, 10000);
+        buf_addf(&yaml,
+                 HEAD("Pipeline") "  sources: [{name: app, git: '%s', branches: main}]\n" STAGES
+                                  "    - name: build\n"
+                                  "      steps: [build: {name: image, image: '%s'}]\n",
+                 git, image);
+        def = parsed(buf_cstr(&yaml));
+        assert_string_equal(def->pipeline->sources[0].git, git);
+        assert_string_equal(def->pipeline->stages[0].steps[0].actions[0].build.image, image);
+        definition_free(def);
+        buf_release(&yaml);
+    }
+}
+
 static void names_are_found(void **state)
 {
     struct definition *def = parsed(whole);
@@ -333,6 +374,7 @@ int main(void)
         cmocka_unit_test(what_is_left_out_has_its_default),
         cmocka_unit_test(what_is_not_there_yet_may_be_declined),
         cmocka_unit_test(templates_stay_as_they_are),
+        cmocka_unit_test(addresses_and_repositories_as_people_write_them_are_taken),
         cmocka_unit_test(names_are_found),
         cmocka_unit_test(a_source_matches_branches_by_their_short_name),
         cmocka_unit_test(the_hash_is_of_the_bytes_given),
