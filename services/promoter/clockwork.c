@@ -16,6 +16,7 @@
 #define COMPARED_FOR_MS 60000
 #define AGAIN_MS        60000 /* a deadline that changed nothing, or a clock that is off */
 #define WAKE_MAX_MS     60000 /* the wall clock may be set */
+#define SET_MS          1000  /* it was, if it moved by more than this beside the monotonic one */
 
 struct question {
     struct partition *p;
@@ -34,6 +35,7 @@ void clockwork_compare(struct partition *p, int64_t before_ms, int64_t after_ms,
     bool was_ok = clock->clock_ok;
 
     clock->compared_mono_ms = partition_mono(p);
+    clock->compared_at_ms = partition_now(p);
     clock->off_ms = append_ms < before_ms  ? append_ms - before_ms
                     : append_ms > after_ms ? append_ms - after_ms
                                            : 0;
@@ -99,6 +101,18 @@ static bool due(const struct partition *p)
     return first && first->deadline.key <= partition_now(p);
 }
 
+/* The last comparison says nothing of the clock as it is now. */
+static bool stale(const struct partition *p, int64_t mono)
+{
+    const struct clockwork *clock = &p->clock;
+    int64_t moved;
+
+    if (clock->compared_mono_ms == INT64_MIN || mono - clock->compared_mono_ms > COMPARED_FOR_MS)
+        return true;
+    moved = partition_now(p) - clock->compared_at_ms - (mono - clock->compared_mono_ms);
+    return moved > SET_MS || moved < -SET_MS;
+}
+
 static void start_round(struct partition *p)
 {
     struct clockwork *clock = &p->clock;
@@ -107,7 +121,7 @@ static void start_round(struct partition *p)
 
     if (!due(p) || mono < clock->not_before_mono_ms)
         return;
-    if (clock->compared_mono_ms == INT64_MIN || mono - clock->compared_mono_ms > COMPARED_FOR_MS) {
+    if (stale(p, mono)) {
         clock->stage = CLOCK_COMPARING;
         if (decide_empty(p, &err) < 0 && p->phase == PARTITION_RUNNING)
             later(p, PARTITION_RETRY_MS);

@@ -155,7 +155,6 @@ static void on_append_ack(const struct bus_ack *ack, void *arg)
     struct append *append = arg;
     struct partition *p = append->p;
 
-    append->acked = true;
     p->appends_open--;
     if (!p->closed) {
         if (ack->ok) {
@@ -168,6 +167,7 @@ static void on_append_ack(const struct bus_ack *ack, void *arg)
         if (p->phase == PARTITION_REREADING)
             confirm_reread_check(p);
     }
+    append->acked = true; /* not before: what follows may take it out of the list */
     append_free_if_done(append);
     partition_unref(p);
 }
@@ -179,7 +179,8 @@ static void fill_positions(struct partition *p, struct making *m)
     size_t n = 0;
 
     for (size_t i = 0; i < PARTITION_INPUTS; i++) {
-        struct chain_position *settled = &p->inputs[partition_inputs[i]].settled;
+        struct input *input = &p->inputs[partition_inputs[i]];
+        struct chain_position *settled = &input->settled;
         Gantry__V1__Position *position = &m->positions[n];
 
         if (!settled->known)
@@ -189,6 +190,7 @@ static void fill_positions(struct partition *p, struct making *m)
         position->next_offset = settled->next_offset;
         position->settled_offset = settled->settled_offset;
         position->settled_ce_id = settled->settled_ce_id;
+        position->remade = input->remade && !input->remade_said;
         m->position_ptrs[n++] = position;
     }
     m->decision.positions = m->position_ptrs;
@@ -265,8 +267,10 @@ static void speculated(struct partition *p, const struct making *m, const uint8_
     for (size_t i = 0; i < PARTITION_INPUTS; i++) {
         enum topic topic = partition_inputs[i];
 
-        if (p->inputs[topic].settled.known)
-            p->recorded_next[topic] = p->inputs[topic].settled.next_offset;
+        if (!p->inputs[topic].settled.known)
+            continue;
+        p->recorded_next[topic] = p->inputs[topic].settled.next_offset;
+        p->inputs[topic].remade_said = p->inputs[topic].remade;
     }
     p->caused_mono_ms = partition_mono(p);
 }

@@ -28,6 +28,7 @@ static void begin_topic(struct partition *p, enum topic topic)
 
     input->held = false;
     input->relays = 0;
+    input->remade_said = false;
     input->settled = *chain;
     if (!chain->known)
         input->settled = (struct chain_position){.settled_offset = -1};

@@ -108,10 +108,11 @@ struct input {
     struct chain_position settled; /* what a Decision appended now records */
     int64_t next;                  /* the next offset to step, in memory */
     int64_t read_below;            /* the end that was met last */
-    bool checked;  /* its last settled record was looked up; false: the first record tells */
-    bool remade;   /* the topic was made again: the chain's position is of the one before */
-    bool held;     /* stopped at `next`, which was not settled: to be sought again */
-    size_t relays; /* bad or misplaced records on their way elsewhere, not acknowledged yet */
+    bool checked;     /* its last settled record was looked up; false: the first record tells */
+    bool remade;      /* the topic was made again: the chain's position is of the one before */
+    bool remade_said; /* ... and a Decision in flight says so */
+    bool held;        /* stopped at `next`, which was not settled: to be sought again */
+    size_t relays;    /* bad or misplaced records on their way elsewhere, not acknowledged yet */
     int64_t relay_next;
     char relay_ce_id[64];
     struct chain_position old; /* remade: what the chain said then */
@@ -146,6 +147,7 @@ struct clockwork {
     int64_t ends[TOPIC_COUNT];
     int64_t not_before_mono_ms;
     int64_t compared_mono_ms; /* INT64_MIN: never */
+    int64_t compared_at_ms;   /* the same moment by the wall clock */
     bool clock_ok;
     int64_t off_ms; /* by how much the own clock was outside */
 };
@@ -257,8 +259,6 @@ void partition_pause_all(struct partition *p);
 
 void restore_begin(struct partition *p);
 void restore_free(struct partition *p);
-void restore_on_state(struct partition *p, const struct bus_record *record);
-void restore_on_state_end(struct partition *p, int64_t end);
 void restore_advance(struct partition *p); /* more of the ledger was read */
 void restore_tick(struct partition *p);
 

@@ -497,7 +497,7 @@ static void choose(struct partition *p)
     next_candidate(p);
 }
 
-void restore_on_state(struct partition *p, const struct bus_record *record)
+void partition_on_state(struct partition *p, const struct bus_record *record)
 {
     struct restore *r = p->restore;
     char key[128];
@@ -521,7 +521,7 @@ void restore_on_state(struct partition *p, const struct bus_record *record)
         choose(p);
 }
 
-void restore_on_state_end(struct partition *p, int64_t end)
+void partition_on_state_end(struct partition *p, int64_t end)
 {
     if (p->restore && p->restore->stage == RESTORE_STATE && end >= p->restore->state_end)
         choose(p);

@@ -50,10 +50,10 @@ void scene_release(struct scene *scene)
 
 const char *scene_pipeline(int32_t partition)
 {
-    static char names[SIM_PARTITIONS][8];
+    static char names[SIM_PARTITIONS][16];
 
     for (int i = 0; !names[partition][0]; i++) {
-        char name[8];
+        char name[16];
 
         snprintf(name, sizeof(name), "p%d", i);
         if (topic_partition(name, strlen(name), SIM_PARTITIONS) == partition)
@@ -239,9 +239,8 @@ static void walk_begin(struct walk *walk, struct scene *scene, int32_t partition
 {
     const struct sim_log *log = &scene->sim->logs[TOPIC_LEDGER][partition];
 
-    *walk = (struct walk){.caused = map_new(NULL),
-                          .published = map_new(NULL),
-                          .states = map_new(free_state)};
+    *walk = (struct walk){
+        .caused = map_new(NULL), .published = map_new(NULL), .states = map_new(free_state)};
     chain_init(&walk->chain);
     for (size_t i = 0; i < log->count; i++) {
         Gantry__V1__Decision *decision = NULL;

@@ -1,4 +1,5 @@
-/* A pipeline, its inputs and its executors on the simulated Kafka, and what must hold at the end. */
+/* A pipeline, its inputs and its executors on the simulated Kafka, and what must hold at the end.
+ */
 #ifndef GANTRY_TESTS_PROMOTER_SCENE_H
 #define GANTRY_TESTS_PROMOTER_SCENE_H
 

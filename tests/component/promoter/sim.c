@@ -186,8 +186,7 @@ static int io_produce(enum topic topic, int32_t partition, const void *key, size
 
     (void)err;
     send->topic = topic;
-    send->partition =
-        partition >= 0 ? partition : topic_partition(key, key_len, SIM_PARTITIONS);
+    send->partition = partition >= 0 ? partition : topic_partition(key, key_len, SIM_PARTITIONS);
     send->record = record_new(key, key_len, value, value_len, headers, header_count);
     send->ack = ack;
     send->ack_arg = ack_arg;
@@ -532,8 +531,8 @@ static bool read_one(struct sim_promoter *pr, enum topic topic, int32_t number)
 
 static bool land(struct sim *sim, struct send *send, bool *refused)
 {
-    *refused = send->topic == sim->refuses ||
-               (sim->value_max && send->record->value_len > sim->value_max);
+    *refused = send->topic == sim->refuses || (sim->value_max && send->topic == TOPIC_LEDGER &&
+                                               send->record->value_len > sim->value_max);
     if (*refused) {
         send->told = (struct bus_ack){.topic = send->topic, .partition = send->partition};
         err_set(&send->told.err, ERR_LIMIT, "refused by the test");
@@ -587,8 +586,8 @@ static bool answer_one(struct sim_promoter *pr)
         return false;
     pr->questions = question->next;
     for (size_t i = 0; i < question->count; i++) {
-        const struct sim_log *log = &pr->sim->logs[question->ends[i].topic]
-                                                  [question->ends[i].partition];
+        const struct sim_log *log =
+            &pr->sim->logs[question->ends[i].topic][question->ends[i].partition];
 
         question->ends[i].begin = log->begin;
         question->ends[i].end = (int64_t)log->count;
