@@ -59,7 +59,7 @@ struct conf_item {
 
 struct conf_section {
     const char *name; /* "common" or a service's */
-    const struct conf_item *items;
+    const struct conf_item *items; /* ended by a NULL key; never NULL */
     void *target;
 };
 
