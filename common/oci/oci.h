@@ -1,0 +1,54 @@
+/* An OCI registry's client (OCI Distribution Specification 1.1): what a reference names. Loop
+ * thread only. */
+#ifndef GANTRY_OCI_OCI_H
+#define GANTRY_OCI_OCI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "loop/loop.h"
+
+#define OCI_DIGEST_SIZE   72 /* "sha256:", 64 hex digits, NUL */
+#define OCI_PLATFORMS_MAX 64
+
+/* registry.example:5000/acme/shop:1.2@sha256:..., taken apart. */
+struct oci_ref {
+    char host[256];       /* with port; docker.io where none is written */
+    char repository[256]; /* acme/shop */
+    char tag[129];        /* "" when none is written */
+    char digest[OCI_DIGEST_SIZE];
+};
+int oci_ref_parse(struct oci_ref *out, const char *text, struct err *err);
+/* sha256: and 64 lower-case hex digits. */
+bool oci_is_digest(const char *s);
+
+struct oci_conf {
+    const struct strv *insecure; /* hosts, with or without port, that are spoken to by plain http */
+    const char *ca_file;         /* NULL: the system's */
+};
+
+struct oci_client;
+struct oci_client *oci_client_new(struct loop *loop, const struct oci_conf *conf);
+void oci_client_free(struct oci_client *client); /* calls under way end without a callback */
+
+struct oci_image {
+    char digest[OCI_DIGEST_SIZE];
+    char media_type[128];
+    uint64_t size_bytes;   /* of the manifest or index, as in a descriptor */
+    struct strv platforms; /* os/arch[/variant] */
+};
+/* ERR_NOT_FOUND: no such tag, digest or repository; ERR_DENIED; ERR_UNAVAILABLE; ERR_INVALID: the
+ * registry's answer is none that the specification allows. */
+typedef void oci_resolved_fn(const struct oci_image *image, const struct err *err, void *arg);
+
+struct oci_call;
+/* What the reference's digest, or else its tag ("latest" where neither is written) names now:
+ * digest by HEAD; the manifest, checked against it, for the platforms. */
+struct oci_call *oci_resolve(struct oci_client *client, const struct oci_ref *ref,
+                             oci_resolved_fn *done, void *arg, struct err *err);
+void oci_call_cancel(struct oci_call *call); /* no callback follows */
+
+#endif
