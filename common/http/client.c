@@ -31,6 +31,7 @@ struct http_call {
     bool smtp;
     bool ended_by_reader; /* on_data wanted no more */
     bool cancelled;
+    bool finished; /* done is on the stack */
     int (*on_data)(const char *data, size_t len, void *arg);
     http_done_fn *done;
     void *arg;
@@ -141,6 +142,7 @@ static void finish(struct http_call *call, CURLcode code)
         fill_http(&response, call, code, status);
     response.body = buf_cstr(&call->answer);
     response.len = call->answer.len;
+    call->finished = true;
     if (!call->cancelled)
         call->done(&response, call->arg);
     call_free(call);
@@ -395,6 +397,8 @@ void http_call_cancel(struct http_call *call)
 {
     struct http_client *client = call->client;
 
+    if (call->finished)
+        return;
     call->cancelled = true;
     if (client->inside)
         loop_timer_arm(client->sweep, 0);

@@ -1,15 +1,18 @@
 #include "svc/svc.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "log/log.h"
 #include "svc/frame.h"
 
@@ -214,13 +217,30 @@ static int start(struct frame *frame, struct err *err)
     return frame->def->start ? frame->def->start(svc, err) : 0;
 }
 
+/* Under `gantry up` a service ends with its supervisor, however that ends. The kernel forgets what
+ * the supervisor asked for when a process changes its user (prctl(2)), so it is asked for again. */
+static void follow_supervisor(struct frame *frame)
+{
+    const char *text = getenv("GANTRY_SUPERVISOR_PID");
+    int64_t pid;
+
+    if (!text || str_to_i64(text, &pid) != 0 || pid <= 1)
+        return;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+        return;
+    log_warn("the supervisor is gone", LOG_I("pid", pid));
+    loop_post(frame->svc.loop, begin_stop, frame);
+}
+
 static void run(struct frame *frame)
 {
-    char *scheme = str_empty(frame->svc.conf.tls_cert) ? "http" : "https";
+    const char *scheme = str_empty(frame->svc.conf.tls_cert) ? "http" : "https";
 
     log_info("started", LOG_S("version", GANTRY_VERSION), LOG_S("listen", frame->svc.conf.listen),
              LOG_I("port", http_server_port(frame->svc.http)), LOG_S("scheme", scheme),
              LOG_S("instance", frame->svc.conf.instance_id));
+    follow_supervisor(frame);
     while (!frame->stopped)
         loop_run(frame->svc.loop);
 }
