@@ -6,11 +6,15 @@
  * [--git URL] bench_release run     --kafka K --prefix P --partitions N --pipelines C --seconds S
  * (--closed OUTSTANDING | --rate PER_S)
  *                         [--commits A,B] [--source] [--respond] [--first F]
+ *   bench_release first   --kafka K --prefix P --partitions N --git URL [--first F] -- COMMAND...
+ *
+ * `first` leaves a SourceChanged in Kafka, starts COMMAND (a promoter) and prints how long the
+ * release took to start; the command is killed after.
  *
  * Prints one JSON object. Pipelines are named bench-0, bench-1 ...; one release at a time in each.
  */
 #include <getopt.h>
-#include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -313,6 +317,28 @@ static void report(struct bench *bench)
            quantile(bench, 0.5), quantile(bench, 0.95), quantile(bench, 0.99));
 }
 
+/* ---- a promoter's start ---- */
+
+static void on_first_event(struct bus_follower *follower, const struct bus_record *record,
+                           void *arg)
+{
+    struct bench *bench = arg;
+    const Gantry__V1__ReleaseEvent *event;
+    struct err err;
+    void *message;
+
+    (void)follower;
+    if (event_unpack(&message, record->topic, record->value, record->value_len, &err) < 0)
+        return;
+    event = message;
+    if (event->fact_case == GANTRY__V1__RELEASE_EVENT__FACT_RELEASE_STARTED &&
+        str_eq(event->pipeline, bench->pipelines[0].name)) {
+        bench->end_us = clock_mono_us();
+        bench->over = true;
+    }
+    event_free(message);
+}
+
 static int64_t from_end(enum topic topic, int32_t partition, void *arg)
 {
     (void)topic;
@@ -351,9 +377,36 @@ static void run(struct bench *bench)
     report(bench);
 }
 
+static void first(struct bench *bench, char **command)
+{
+    const struct bus_follower_handler follower = {.on_record = on_first_event, .arg = bench};
+    struct err err;
+    pid_t pid;
+
+    if (bus_follower_new(&bench->events, bench->bus, &follower, &err) < 0 ||
+        bus_follower_add_all(bench->events, TOPIC_EVENT, (int32_t)bench->partitions, from_end, NULL,
+                             &err) < 0)
+        fail("follower", &err);
+    while (!bus_follower_caught_up(bench->events))
+        loop_run_for(bench->loop, 50, NULL);
+    start_release(bench, &bench->pipelines[0]);
+    while (bus_producer_waiting(bench->producer))
+        loop_run_for(bench->loop, 10, NULL);
+    bench->begin_us = clock_mono_us();
+    pid = fork();
+    if (pid == 0) {
+        execv(command[0], command);
+        _exit(127);
+    }
+    while (!bench->over && clock_mono_us() - bench->begin_us < 120000000)
+        loop_run_for(bench->loop, 1000, &bench->over);
+    kill(pid, SIGKILL);
+    printf("{\"ms\": %.1f}\n", (double)(bench->end_us - bench->begin_us) / 1000.0);
+}
+
 static int usage(void)
 {
-    fprintf(stderr, "usage: bench_release define|run --kafka K --prefix P --partitions N "
+    fprintf(stderr, "usage: bench_release define|run|first --kafka K --prefix P --partitions N "
                     "--pipelines C ...; see its source\n");
     return 2;
 }
@@ -385,9 +438,10 @@ int main(int argc, char **argv)
     struct err err;
     int option;
 
-    if (argc < 2 || (strcmp(argv[1], "define") != 0 && strcmp(argv[1], "run") != 0))
+    if (argc < 2 ||
+        (!str_eq(argv[1], "define") && !str_eq(argv[1], "run") && !str_eq(argv[1], "first")))
         return usage();
-    while ((option = getopt_long(argc - 1, argv + 1, "", options, NULL)) != -1) {
+    while ((option = getopt_long(argc - 1, argv + 1, "+", options, NULL)) != -1) {
         switch (option) {
         case 'k':
             strv_add(&pair.values, optarg);
@@ -442,8 +496,10 @@ int main(int argc, char **argv)
         fail("kafka", &err);
     if (strcmp(argv[1], "define") == 0)
         define(&bench);
-    else
+    else if (strcmp(argv[1], "run") == 0)
         run(&bench);
+    else
+        first(&bench, argv + 1 + optind);
     fflush(stdout);
     _exit(0); /* nothing is worth taking apart */
 }
