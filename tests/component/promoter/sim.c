@@ -129,6 +129,13 @@ int64_t sim_put_raw(struct sim *sim, enum topic topic, int32_t partition, const 
                       record_new(key, strlen(key), value, len, headers, count));
 }
 
+void sim_copy(struct sim *sim, const struct bus_record *record)
+{
+    log_append(sim, record->topic, record->partition,
+               record_new(record->key, record->key_len, record->value, record->value_len,
+                          record->headers, record->header_count));
+}
+
 int64_t sim_put(struct sim *sim, enum topic topic, int32_t partition, const char *key,
                 const char *ce_id, const void *message)
 {

@@ -52,6 +52,8 @@ int64_t sim_put(struct sim *sim, enum topic topic, int32_t partition, const char
 /* The same with bytes as they are; `ce_id` NULL: without headers. */
 int64_t sim_put_raw(struct sim *sim, enum topic topic, int32_t partition, const char *key,
                     const char *ce_id, const void *value, size_t len);
+/* A record read elsewhere, into the same topic and partition. */
+void sim_copy(struct sim *sim, const struct bus_record *record);
 /* Removes all records of a topic's partition, as if it were made again. */
 void sim_remake(struct sim *sim, enum topic topic, int32_t partition);
 
