@@ -228,6 +228,26 @@ static uint64_t superseded_by(const struct engine_state *state, const struct rel
     return 0;
 }
 
+/* Ends one release whose place this one takes, or this one, if its own place is taken. Those go
+ * before it is said that this one waits. */
+static bool take_place(struct plan *plan, uint64_t number)
+{
+    for (size_t i = 0; !plan->failed && i < plan->state->releases.count; i++) {
+        const struct release *other = state_release_at(plan->state, i);
+        if (other->number > number || other->phase != RELEASE_WAITING)
+            continue;
+        uint64_t newer = superseded_by(plan->state, other);
+        if (!newer || (newer != number && other->number != number))
+            continue;
+        plan_end_waiting(
+            plan, other->number, GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_SUPERSEDED,
+            GANTRY__V1__STATUS__STATUS_SUPERSEDED,
+            plan_text(plan, "release %llu took its place", (unsigned long long)newer), newer);
+        return true;
+    }
+    return false;
+}
+
 static bool gates_apply(const struct release *release)
 {
     return !release_is_rollback(release) || stage_at(release)->rollback_approval;
@@ -320,14 +340,8 @@ static bool advance_waiting(struct plan *plan, uint64_t number)
     struct engine_state *state = plan->state;
     const struct release *release = state_release(state, number);
     bool superseded_mode = state_definition(state)->mode == DEF_SUPERSEDED;
-    uint64_t newer = superseded_mode ? superseded_by(state, release) : 0;
-    if (newer) {
-        plan_end_waiting(plan, number, GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_SUPERSEDED,
-                         GANTRY__V1__STATUS__STATUS_SUPERSEDED,
-                         plan_text(plan, "release %llu took its place", (unsigned long long)newer),
-                         newer);
+    if (superseded_mode && take_place(plan, number))
         return true;
-    }
     const struct release *ahead = ahead_of(state, release);
     if (!ahead && gates_passed(release) && !state_occupant(state, stage_at(release)->name)) {
         enter(plan, release);

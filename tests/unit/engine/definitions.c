@@ -1,0 +1,105 @@
+/* The definitions that scripts use. */
+#include "base/str.h"
+#include "script.h"
+
+#define HEAD(mode)                                                                                 \
+    "apiVersion: gantry/v1\n"                                                                      \
+    "kind: Pipeline\n"                                                                             \
+    "metadata: {name: shop}\n"                                                                     \
+    "spec:\n"                                                                                      \
+    "  mode: " mode "\n"
+#define SOURCE                                                                                     \
+    "  sources:\n"                                                                                 \
+    "    - {name: app, git: https://git.example/shop.git, branches: [main, release/*]}\n"
+#define BUILD                                                                                      \
+    "  stages:\n"                                                                                  \
+    "    - name: build\n"                                                                          \
+    "      steps:\n"                                                                               \
+    "        - build: {name: image, image: registry.example/shop}\n"
+#define DEPLOY(env)                                                                                \
+    "    - name: " env "\n"                                                                        \
+    "      steps:\n"                                                                               \
+    "        - deploy: {name: app, environment: " env "}\n"
+#define GATED(env, gates)                                                                          \
+    "    - name: " env "\n"                                                                        \
+    "      gates:\n" gates "      steps:\n"                                                        \
+    "        - deploy: {name: app, environment: " env "}\n"
+#define APPROVAL(text) "        - approval: {" text "}\n"
+
+static const struct {
+    const char *name, *yaml;
+} definitions[] = {
+    {"simple", HEAD("superseded") SOURCE BUILD DEPLOY("dev") DEPLOY("prod")},
+    {"queue", HEAD("queued") SOURCE BUILD DEPLOY("dev") DEPLOY("prod")},
+    {"gate", HEAD("superseded") SOURCE BUILD DEPLOY("dev")
+                 GATED("prod", APPROVAL("by: [group:release, 'user:zoe@x'], expires: 1h"))},
+    {"gate-queue", HEAD("queued") SOURCE BUILD DEPLOY("dev")
+                       GATED("prod", APPROVAL("by: [group:release], expires: 1h"))},
+    {"two-gates", HEAD("superseded") SOURCE BUILD GATED(
+                      "prod", APPROVAL("by: [group:qa]") APPROVAL("by: [group:release]"))},
+    {"two-votes", HEAD("superseded") SOURCE BUILD GATED("prod", APPROVAL("count: 2"))},
+    {"author", HEAD("superseded") SOURCE BUILD GATED("prod", APPROVAL("not: [author]"))},
+    {"starter", HEAD("superseded") SOURCE BUILD GATED("prod", APPROVAL("not: [starter]"))},
+    {"careful",
+     HEAD("superseded") SOURCE BUILD "    - name: prod\n"
+                                     "      rollback-approval: true\n"
+                                     "      gates: [{approval: {by: [group:release]}}]\n"
+                                     "      steps: [{deploy: {name: app, environment: prod}}]\n"},
+    {"steps", HEAD("superseded") SOURCE BUILD
+     "        - parallel:\n"
+     "            - build: {name: lint, buildspec: lint.yml}\n"
+     "            - custom/load: {name: load, input: {rate: \"50\"}}\n"
+     "        - custom/report: {name: report}\n" DEPLOY("dev")},
+    {"inside", HEAD("superseded") SOURCE BUILD
+     "    - name: prod\n"
+     "      steps:\n"
+     "        - approval: {name: look, by: [group:release], expires: 1h}\n"
+     "        - deploy: {name: app, environment: prod}\n"},
+    {"beside", HEAD("superseded") SOURCE BUILD
+     "    - name: prod\n"
+     "      steps:\n"
+     "        - parallel:\n"
+     "            - approval: {name: look, by: [group:release], expires: 1h}\n"
+     "            - deploy: {name: app, environment: prod}\n"},
+    {"vars", HEAD("superseded") "  variables: {LEVEL: info, SIZE: small}\n" SOURCE BUILD
+                                "        - custom/say:\n"
+                                "            name: say\n"
+                                "            input: {text: '{{release.number}} {{variables.LEVEL}} "
+                                "{{actions.image.VERSION}} {{revision}} {{pipeline}}'}\n"},
+    {"two-sources",
+     HEAD("superseded") "  sources:\n"
+                        "    - {name: app, git: https://git.example/shop.git, branches: [main]}\n"
+                        "    - {name: conf, git: https://git.example/conf.git, branches: ['*']}\n"
+                        "  stages:\n"
+                        "    - name: build\n"
+                        "      steps:\n"
+                        "        - build: {name: image, source: app, image: registry.example/shop}"
+                        "\n"},
+    {"lost", HEAD("superseded") SOURCE BUILD
+     "    - name: dev\n"
+     "      steps:\n"
+     "        - deploy: {name: app, environment: dev, retry-lost: true}\n"
+     "        - custom/test: {name: test, timeout: 1h}\n"},
+    {"kubernetes", HEAD("superseded") SOURCE BUILD
+     "    - name: dev\n"
+     "      steps:\n"
+     "        - deploy: {name: app, environment: dev, kubernetes: {namespace: a, "
+     "deployment: b, container: c}}\n"},
+    {"longer", HEAD("superseded") SOURCE BUILD DEPLOY("dev") DEPLOY("staging") DEPLOY("prod")},
+    {"broken", "kind: Pipeline\nmetadata: {name: shop}\nspec: {mode: sideways}\n"},
+    {"other-name", "apiVersion: gantry/v1\n"
+                   "kind: Pipeline\n"
+                   "metadata: {name: other}\n"
+                   "spec:\n"
+                   "  sources: [{name: app, git: https://git.example/shop.git, branches: [main]}]\n"
+                   "  stages: [{name: a, steps: [{custom/x: {name: x}}]}]\n"},
+};
+
+const char *script_definition(const char *name)
+{
+    for (size_t i = 0; i < sizeof(definitions) / sizeof(*definitions); i++) {
+        if (str_eq(definitions[i].name, name))
+            return definitions[i].yaml;
+    }
+    return NULL;
+}
