@@ -63,6 +63,7 @@ struct sandbox_pool {
     struct pool_token *token;
     char *dir;
     char *program;
+    char *shared;
     char *bwrap, *newuidmap, *newgidmap;
     bool network;
     struct strv hide_folders, hide_files;

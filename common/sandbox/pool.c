@@ -349,6 +349,7 @@ int sandbox_pool_new(struct sandbox_pool **out, struct loop *loop, const struct 
     *pool->token = (struct pool_token){.pool = pool, .references = 1};
     pool->dir = mem_strdup(conf->dir);
     pool->network = conf->network;
+    pool->shared = mem_strdup(conf->shared);
     pool->warm = conf->warm;
     pool->on_state = conf->on_state;
     pool->arg = conf->arg;
@@ -400,6 +401,7 @@ void sandbox_pool_free(struct sandbox_pool *pool)
     free(pool->newuidmap);
     free(pool->newgidmap);
     free(pool->program);
+    free(pool->shared);
     free(pool->dir);
     free(pool->packet);
     free(pool);

@@ -478,6 +478,9 @@ void sandbox_free(struct sandbox *box, void (*done)(void *arg), void *arg)
 
 void box_destroy(struct sandbox *box)
 {
+    /* What can't be removed now is at the next start. */
+    if (!box->removing)
+        (void)file_remove_tree(box->dir, NULL);
     box_free(box);
 }
 

@@ -17,10 +17,11 @@
 #include "loop/loop.h"
 
 /* Where a sandbox's folders are seen inside; on the host they are below sandbox_dir(). */
-#define SANDBOX_BUILD "/home/build"     /* <dir>/build */
-#define SANDBOX_SRC   "/home/build/src" /* <dir>/build/src: the working folder */
-#define SANDBOX_HOME  "/root"           /* <dir>/home */
-#define SANDBOX_RUN   "/run/gantry"     /* <dir>/run: small files of the builder's own */
+#define SANDBOX_BUILD  "/home/build"        /* <dir>/build */
+#define SANDBOX_SRC    "/home/build/src"    /* <dir>/build/src: the working folder */
+#define SANDBOX_HOME   "/root"              /* <dir>/home */
+#define SANDBOX_RUN    "/run/gantry"        /* <dir>/run: small files of the builder's own */
+#define SANDBOX_SHARED "/run/gantry-shared" /* sandbox_conf.shared, read-only */
 
 /* Privileges: a process started as root becomes `user` for good (its groups too); one that is not
  * stays what it is. Then the user must have a range in /etc/subuid and /etc/subgid; the error says
@@ -41,6 +42,7 @@ struct sandbox_conf {
     const char *program;     /* gantry-sandbox; NULL: beside this executable */
     bool network;            /* the host's; false: none but an own loopback */
     const struct strv *hide; /* absolute paths, files or folders */
+    const char *shared;      /* a folder that every sandbox sees as SANDBOX_SHARED; NULL: none */
     const char *cgroup; /* "v2:/path" or "v1:memory=/path,pids=/path,cpu=/path"; NULL or "": none */
     unsigned warm;      /* sandboxes kept ready */
     /* It works, or (reason) it does not, and is tried again every 5 s. */

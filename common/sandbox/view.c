@@ -116,6 +116,8 @@ int view_arguments(const struct sandbox_pool *pool, const char *dir, struct wire
     rc |= add_bind(packet, dir, "tmp", "/tmp");
     rc |= add_bind(packet, dir, "vartmp", "/var/tmp");
     rc |= add_bind(packet, dir, "run", SANDBOX_RUN);
+    if (pool->shared)
+        rc |= ADD("--ro-bind", pool->shared, SANDBOX_SHARED);
     if (pool->resolv_conf)
         rc |= ADD("--ro-bind", pool->resolv_conf, pool->resolv_conf);
     rc |= ADD("--ro-bind", pool->program, "/run/gantry-sandbox");

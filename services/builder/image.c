@@ -1,0 +1,219 @@
+/* DESIGN: the digest comes from, in this order, GANTRY_IMAGE_DIGEST as the commands exported it (or
+ * as `buildah push` wrote it, without a buildspec), imageDetail.json or imagedefinitions.json among
+ * the artifacts, the tag that GANTRY_IMAGE names. Whatever it is, the registry must have it, and a
+ * tag that was pushed with it must still name it. */
+#include <jansson.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "build.h"
+
+#define DETAIL_MAX (1024 * 1024)
+
+static void fail(struct build *build, const char *reason)
+{
+    executor_mark(build->run, "%s", reason);
+    build_fail(build, PHASE_UPLOAD_ARTIFACTS, reason, NULL, 0);
+}
+
+static void fail_err(struct build *build, const struct err *err)
+{
+    fail(build, err->msg);
+}
+
+int image_begin(struct build *build, struct err *err)
+{
+    const char *image = build->request->build->image;
+    struct oci_ref ref;
+    if (str_empty(image))
+        return 0;
+    if (oci_ref_parse(&ref, image, err) < 0)
+        return -1;
+    if (ref.tag[0] || ref.digest[0])
+        return err_set(err, ERR_INVALID,
+                       "image '%.200s' must name a repository, without tag or digest", image);
+    build->tag = mem_printf("%s-%llu", build->request->pipeline,
+                            (unsigned long long)build->request->release);
+    build->image_uri = mem_printf("%s:%s", image, build->tag);
+    return 0;
+}
+
+/* ---- what the registry says ---- */
+
+static int resolve(struct build *build, const char *digest, const char *tag, oci_resolved_fn *done,
+                   struct err *err)
+{
+    struct oci_ref ref;
+    if (oci_ref_parse(&ref, build->request->build->image, err) < 0)
+        return -1;
+    snprintf(ref.digest, sizeof(ref.digest), "%s", digest);
+    snprintf(ref.tag, sizeof(ref.tag), "%s", tag);
+    build->call = oci_resolve(build->builder->registry, &ref, done, build, err);
+    return build->call ? 0 : -1;
+}
+
+static void on_tag(const struct oci_image *image, const struct err *err, void *arg)
+{
+    struct build *build = arg;
+    char reason[400];
+    build->call = NULL;
+    if (err->code == ERR_NOT_FOUND) {
+        build->check_tag[0] = '\0'; /* it was pushed under another tag, or none */
+        build_succeed(build);
+    } else if (err->code != ERR_NONE) {
+        fail_err(build, err);
+    } else if (!str_eq(image->digest, build->digest)) {
+        snprintf(reason, sizeof(reason),
+                 "The tag '%s' moved meanwhile: the build made %s, the registry has %s",
+                 build->check_tag, build->digest, image->digest);
+        fail(build, reason);
+    } else {
+        build_succeed(build);
+    }
+}
+
+static void on_image(const struct oci_image *image, const struct err *err, void *arg)
+{
+    struct build *build = arg;
+    struct err why = {0};
+    build->call = NULL;
+    if (err->code == ERR_NOT_FOUND && !build->digest[0]) {
+        fail(build, "The build succeeded, but no image is known: export " IMAGE_DIGEST_VARIABLE
+                    ", write imageDetail.json among the artifacts, or push to $GANTRY_IMAGE");
+        return;
+    }
+    if (err->code != ERR_NONE) {
+        fail_err(build, err);
+        return;
+    }
+    build->image = *image;
+    build->image.platforms = (struct strv){0};
+    for (size_t i = 0; i < image->platforms.count; i++)
+        strv_add(&build->image.platforms, image->platforms.items[i]);
+    build->image_known = true;
+    bool by_tag = !build->digest[0];
+    snprintf(build->digest, sizeof(build->digest), "%s", image->digest);
+    if (by_tag || !build->check_tag[0])
+        build_succeed(build);
+    else if (resolve(build, "", build->check_tag, on_tag, &why) < 0)
+        fail_err(build, &why);
+}
+
+/* ---- where the digest stands ---- */
+
+static int take_digest(struct build *build, const char *digest, const char *where, struct err *err)
+{
+    if (!oci_is_digest(digest))
+        return err_set(err, ERR_INVALID, "%s holds '%.80s', which is no digest (sha256:...)", where,
+                       digest);
+    snprintf(build->digest, sizeof(build->digest), "%.*s", OCI_DIGEST_SIZE - 1, digest);
+    return 0;
+}
+
+static int from_variable(struct build *build, struct err *err)
+{
+    for (size_t i = 0; i < build->exported.count; i++) {
+        const char *item = build->exported.items[i];
+        if (str_starts(item, IMAGE_DIGEST_VARIABLE "=") && item[strlen(IMAGE_DIGEST_VARIABLE "=")])
+            return take_digest(build, strchr(item, '=') + 1, IMAGE_DIGEST_VARIABLE, err);
+    }
+    return 0;
+}
+
+static int from_push(struct build *build, struct err *err)
+{
+    struct buf text;
+    if (!str_empty(build->request->build->buildspec) ||
+        sandbox_read_file(build->box, IMAGE_DIGEST_FILE, 256, &text, NULL) < 0)
+        return 0;
+    int rc = take_digest(build, buf_cstr(&text), "what buildah pushed", err);
+    buf_release(&text);
+    return rc;
+}
+
+/* registry/name:tag or registry/name@digest, of the action's repository. */
+static int take_uri(struct build *build, const char *uri, const char *where, struct err *err)
+{
+    struct oci_ref own, ref;
+    if (oci_ref_parse(&ref, uri, err) < 0 ||
+        oci_ref_parse(&own, build->request->build->image, err) < 0)
+        return err_wrap(err, "%s", where);
+    if (!str_eq(own.host, ref.host) || !str_eq(own.repository, ref.repository))
+        return err_set(err, ERR_INVALID, "%s names '%.200s', but the action's image is '%s'", where,
+                       uri, build->request->build->image);
+    if (ref.tag[0])
+        snprintf(build->check_tag, sizeof(build->check_tag), "%s", ref.tag);
+    if (ref.digest[0] && !build->digest[0])
+        return take_digest(build, ref.digest, where, err);
+    return 0;
+}
+
+static int take_detail(struct build *build, const char *name, const json_t *json, struct err *err)
+{
+    const json_t *entry = json_is_array(json) ? json_array_get(json, 0) : json;
+    const char *digest = json_string_value(json_object_get(entry, "ImageDigest"));
+    const char *uri = json_string_value(json_object_get(entry, "ImageURI"));
+    if (!uri)
+        uri = json_string_value(json_object_get(entry, "imageUri"));
+    if (digest && take_digest(build, digest, name, err) < 0)
+        return -1;
+    if (uri)
+        return take_uri(build, uri, name, err);
+    return digest ? 0 : err_set(err, ERR_INVALID, "%s has neither ImageDigest nor ImageURI", name);
+}
+
+/* 1: it was there; 0: not among the artifacts; -1. */
+static int from_file(struct build *build, const char *name, struct err *err)
+{
+    const struct buildspec *spec = build->spec;
+    struct buf text;
+    bool wanted = false;
+    for (size_t i = 0; i < spec->artifact_files.count; i++) {
+        const char *pattern = spec->artifact_files.items[i];
+        if (str_starts(pattern, "./"))
+            pattern += 2;
+        wanted = wanted || str_glob(pattern, name) || str_eq(pattern, "**/*");
+    }
+    if (!wanted)
+        return 0;
+    char *path = mem_printf("build/src/%s%s%s", spec->artifact_base ? spec->artifact_base : "",
+                            spec->artifact_base ? "/" : "", name);
+    struct err why = {0};
+    int rc = sandbox_read_file(build->box, path, DETAIL_MAX, &text, &why);
+    free(path);
+    if (rc < 0) {
+        if (why.code == ERR_NOT_FOUND)
+            return 0;
+        *err = why;
+        return -1;
+    }
+    json_t *json = json_loadb(buf_cstr(&text), text.len, 0, NULL);
+    rc = json ? take_detail(build, name, json, err)
+              : err_set(err, ERR_INVALID, "%s is not JSON", name);
+    json_decref(json);
+    buf_release(&text);
+    return rc < 0 ? -1 : 1;
+}
+
+static int find_digest(struct build *build, struct err *err)
+{
+    snprintf(build->check_tag, sizeof(build->check_tag), "%.128s", build->tag);
+    if (from_variable(build, err) < 0 || from_push(build, err) < 0)
+        return -1;
+    if (build->digest[0])
+        return 0;
+    int found = from_file(build, "imageDetail.json", err);
+    if (found == 0)
+        found = from_file(build, "imagedefinitions.json", err);
+    return found < 0 ? -1 : 0;
+}
+
+void image_find(struct build *build)
+{
+    struct err err = {0};
+    phase_begin(build, PHASE_UPLOAD_ARTIFACTS);
+    if (find_digest(build, &err) < 0 ||
+        resolve(build, build->digest, build->check_tag, on_image, &err) < 0)
+        fail_err(build, &err);
+}
