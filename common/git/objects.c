@@ -304,8 +304,8 @@ int git_objects_chunk(struct git_objects *objects, const char **data, size_t *le
 
 int git_objects_read(struct git_objects *objects, void *out, size_t len, struct err *err)
 {
-    const char *data;
-    size_t n;
+    const char *data = NULL;
+    size_t n = 0;
 
     for (char *to = out; len > 0; to += n, len -= n) {
         if (git_objects_chunk(objects, &data, &n, len, err) != 0)

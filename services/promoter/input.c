@@ -366,7 +366,7 @@ static bool poisoned(struct partition *p, const struct bus_record *record, char 
 {
     if (!p->poison.on || p->poison.topic != record->topic || p->poison.offset != record->offset)
         return false;
-    snprintf(reason, 256, "%s", p->poison.reason);
+    memcpy(reason, p->poison.reason, sizeof(p->poison.reason));
     p->poison.on = false;
     return true;
 }
