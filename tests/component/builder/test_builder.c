@@ -1,0 +1,384 @@
+/* The builder on a real Kafka, a real git and a real registry. */
+#include <signal.h>
+#include <unistd.h>
+
+#include "tests/component/builder/bench.h"
+
+static struct bench bench;
+
+static int setup_one(const char *settings)
+{
+    bench_setup(&bench, settings);
+    if (!bench.left_out)
+        service_start(&bench.s, true);
+    return 0;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return setup_one(NULL);
+}
+
+static int setup_one_slot(void **state)
+{
+    (void)state;
+    return setup_one("  slots: 1\n");
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bench_teardown(&bench);
+    return 0;
+}
+
+#define NEED()                                                                                     \
+    do {                                                                                           \
+        (void)state;                                                                               \
+        if (bench.left_out)                                                                        \
+            skip();                                                                                \
+    } while (0)
+
+static const char *exported(const Gantry__V1__Finished *finished, const char *name)
+{
+    for (size_t i = 0; i < finished->n_exported; i++) {
+        if (str_eq(finished->exported[i]->key, name))
+            return finished->exported[i]->value;
+    }
+    return NULL;
+}
+
+static void a_buildspec_runs_at_its_commit_and_exports_variables(void **state)
+{
+    NEED();
+    char id[ID_SIZE];
+    const struct ask ask = {
+        .buildspec = "version: 0.2\n"
+                     "env: {variables: {A: spec, FROM_START: spec}, exported-variables: [V, A]}\n"
+                     "phases:\n"
+                     "  install: {commands: ['echo phase one', 'cd /usr']}\n"
+                     "  build:\n"
+                     "    commands:\n"
+                     "      - test \"$PWD\" = /usr\n"
+                     "      - cd \"$CODEBUILD_SRC_DIR\"; V=$FROM_START-$GANTRY_RELEASE\n"
+                     "      - grep -q FROM_START buildspec.yml\n"
+                     "      - test \"$(id -u)\" = 0 -a \"$CODEBUILD_BUILD_SUCCEEDING\" = 1\n"
+                     "      - test \"$GANTRY_PIPELINE $GANTRY_ACTION\" = 'shop app'\n"};
+    bench_ask(&bench, &ask, id);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    if (f->outcome != GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED) {
+        char *log = bench_log(&bench, id);
+        fail_msg("%s\n%s", f->reason, log);
+    }
+    assert_string_equal(exported(f, "V"), "start-7");
+    assert_string_equal(exported(f, "A"), "spec");
+    assert_int_equal(f->image_case, GANTRY__V1__FINISHED__IMAGE__NOT_SET);
+    assert_int_equal(bench_count(&bench, id, GANTRY__V1__ACTION_RESULT__BODY_STARTED), 1);
+    assert_string_equal(f->phases[f->n_phases - 1]->name, "BUILD");
+    assert_string_equal(f->phases[f->n_phases - 1]->status, "SUCCEEDED");
+    bench_log_has(&bench, id, "Entering phase INSTALL\nRunning command echo phase one\n");
+    bench_log_has(&bench, id, "phase one\n");
+}
+
+static void a_failing_command_is_told_with_phase_exit_code_and_last_lines(void **state)
+{
+    NEED();
+    char id[ID_SIZE];
+    const struct ask ask = {.buildspec =
+                                "version: 0.2\n"
+                                "phases:\n"
+                                "  build:\n"
+                                "    commands: ['seq 1 100', 'echo no >&2; exit 42', x]\n"
+                                "  post_build:\n"
+                                "    commands: 'echo still $CODEBUILD_BUILD_SUCCEEDING'\n"};
+    bench_ask(&bench, &ask, id);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_FAILED);
+    assert_string_equal(f->phase, "BUILD");
+    assert_string_equal(f->command, "echo no >&2; exit 42");
+    assert_int_equal(f->exit_code, 42);
+    assert_int_equal(f->n_log_tail, 20);
+    assert_string_equal(f->log_tail[19], "still 0");
+    assert_string_equal(f->log_tail[18], "no");
+    assert_string_equal(f->log_tail[17], "100");
+}
+
+static void a_bad_buildspec_fails_with_file_and_line(void **state)
+{
+    NEED();
+    char id[ID_SIZE];
+    const struct ask ask = {.buildspec = "version: 0.2\nphases:\n  build:\n    commands: {a: b}\n"};
+    bench_ask(&bench, &ask, id);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_FAILED);
+    assert_string_equal(f->phase, "DOWNLOAD_SOURCE");
+    assert_non_null(strstr(f->reason, "buildspec.yml: line 4: phases.build.commands: must be a"));
+}
+
+static void a_dockerfile_is_built_pushed_and_its_digest_is_the_registrys(void **state)
+{
+    NEED();
+    char id[ID_SIZE], digest[OCI_DIGEST_SIZE];
+    const struct ask ask = {.dockerfile = "FROM scratch\nCOPY Dockerfile /it\nCMD [\"/it\"]\n",
+                            .image = "acme/shop"};
+    bench_ask(&bench, &ask, id);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    if (f->outcome != GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED) {
+        char *log = bench_log(&bench, id);
+        fail_msg("%s\n%s", f->reason, log);
+    }
+    assert_int_equal(f->image_case, GANTRY__V1__FINISHED__IMAGE_ARTIFACT);
+    assert_string_equal(f->artifact->name, "app");
+    assert_string_equal(f->artifact->tag, "shop-7");
+    assert_int_equal(f->artifact->n_platforms, 1);
+    assert_non_null(strstr(f->artifact->media_type, "manifest"));
+    bench_registry_digest(&bench, "acme/shop", "shop-7", digest);
+    assert_string_equal(f->artifact->digest, digest);
+}
+
+static void the_digest_of_a_buildspec_comes_from_image_detail_or_the_tag(void **state)
+{
+    NEED();
+    char id[ID_SIZE], digest[OCI_DIGEST_SIZE];
+    const struct ask by_tag = {.buildspec = "version: 0.2\nphases: {build: {commands: ["
+                                            "'printf \"FROM scratch\\nCOPY buildspec.yml /\" >D',"
+                                            "'buildah bud -q -f D -t $GANTRY_IMAGE . && buildah "
+                                            "push -q $GANTRY_IMAGE']}}\n",
+                               .image = "acme/by-tag"};
+    bench_ask(&bench, &by_tag, id);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED);
+    bench_registry_digest(&bench, "acme/by-tag", "shop-7", digest);
+    assert_string_equal(f->artifact->digest, digest);
+
+    char *detail = NULL;
+    assert_true(asprintf(&detail,
+                         "version: 0.2\nphases: {build: {commands: "
+                         "'mkdir out; echo ''{\"ImageURI\": \"%s/acme/by-tag@%s\"}'' "
+                         ">out/imageDetail.json'}}\n"
+                         "artifacts: {files: imageDetail.json, base-directory: out}\n",
+                         bench.registry, digest) > 0);
+    const struct ask by_detail = {.buildspec = detail, .image = "acme/by-tag"};
+    bench_ask(&bench, &by_detail, id);
+    f = bench_finished(&bench, id, NULL);
+    if (f->outcome != GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED)
+        fail_msg("%s", f->reason);
+    assert_string_equal(f->artifact->digest, digest);
+    free(detail);
+}
+
+static void a_digest_that_the_registry_has_not_or_a_tag_that_moved_is_refused(void **state)
+{
+    NEED();
+    char id[ID_SIZE];
+    const struct ask unknown = {
+        .buildspec = "version: 0.2\nphases: {build: {commands: 'export "
+                     "GANTRY_IMAGE_DIGEST=sha256:"
+                     "1111111111111111111111111111111111111111111111111111111111111111'}}\n",
+        .image = "acme/none"};
+    bench_ask(&bench, &unknown, id);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_FAILED);
+    assert_string_equal(f->phase, "UPLOAD_ARTIFACTS");
+    assert_non_null(strstr(f->reason, "it is not there"));
+
+    const struct ask moved = {
+        .buildspec = "version: 0.2\nphases: {build: {commands: ["
+                     "'printf \"FROM scratch\\nCOPY buildspec.yml /a\" >D; buildah bud -q -f D -t "
+                     "$GANTRY_IMAGE . && buildah push -q --digestfile d $GANTRY_IMAGE',"
+                     "'export GANTRY_IMAGE_DIGEST=$(cat d)',"
+                     "'printf \"FROM scratch\\nCOPY buildspec.yml /b\" >D; buildah bud -q -f D -t "
+                     "$GANTRY_IMAGE . && buildah push -q $GANTRY_IMAGE']}}\n",
+        .image = "acme/moved"};
+    bench_ask(&bench, &moved, id);
+    f = bench_finished(&bench, id, NULL);
+    assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_FAILED);
+    assert_non_null(strstr(f->reason, "The tag 'shop-7' moved meanwhile"));
+}
+
+static void a_cancel_ends_the_whole_tree(void **state)
+{
+    NEED();
+    char id[ID_SIZE];
+    const struct ask ask = {.buildspec = "version: 0.2\nphases: {build: {commands: "
+                                         "'setsid sleep 98701 & sleep 98702 & echo up; wait'}}\n"};
+    bench_ask(&bench, &ask, id);
+    bench_log_has(&bench, id, "up\n");
+    assert_int_equal(bench_processes("sleep 9870"), 2);
+    bench_cancel(&bench, id, "Ann stopped it");
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_STOPPED);
+    assert_string_equal(f->reason, "Ann stopped it");
+    assert_int_equal(bench_processes("sleep 9870"), 0);
+}
+
+static void a_parked_run_that_is_cancelled_never_starts(void **state)
+{
+    NEED();
+    char first[ID_SIZE], second[ID_SIZE], third[ID_SIZE];
+    const struct ask slow = {
+        .buildspec = "version: 0.2\nphases: {build: {commands: 'echo up; sleep 98703'}}\n"};
+    const struct ask quick = {.buildspec =
+                                  "version: 0.2\nphases: {build: {commands: 'echo never'}}\n"};
+    bench_ask(&bench, &slow, first);
+    bench_log_has(&bench, first, "up\n");
+    bench_ask(&bench, &quick, second);
+    bench_cancel(&bench, second, "not needed");
+    const Gantry__V1__Finished *f = bench_finished(&bench, second, NULL);
+    assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_STOPPED);
+    assert_int_equal(bench_count(&bench, second, GANTRY__V1__ACTION_RESULT__BODY_STARTED), 0);
+
+    id_random(third);
+    bench_cancel(&bench, third, "before it was seen");
+    bench_ask_again(&bench, &quick, third);
+    f = bench_finished(&bench, third, NULL);
+    assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_STOPPED);
+    bench_cancel(&bench, first, "enough");
+    assert_int_equal(bench_finished(&bench, first, NULL)->outcome,
+                     GANTRY__V1__OUTCOME__OUTCOME_STOPPED);
+}
+
+static void a_run_is_done_once_however_often_it_is_asked_for(void **state)
+{
+    NEED();
+    char id[ID_SIZE], other[ID_SIZE];
+    const struct ask ask = {.buildspec = "version: 0.2\nphases: {build: {commands: 'true'}}\n"};
+    bench_ask(&bench, &ask, id);
+    bench_finished(&bench, id, NULL);
+    bench_ask_again(&bench, &ask, id);
+    bench_ask(&bench, &ask, other);
+    bench_finished(&bench, other, NULL);
+    assert_int_equal(service_end(&bench.s, SIGKILL), -SIGKILL);
+    bench_ask_again(&bench, &ask, id);
+    service_start(&bench.s, true);
+    bench_ask(&bench, &ask, other);
+    bench_finished(&bench, other, NULL);
+    service_run_for(&bench.s, 500);
+    assert_int_equal(bench_count(&bench, id, GANTRY__V1__ACTION_RESULT__BODY_STARTED), 1);
+    assert_int_equal(bench_count(&bench, id, GANTRY__V1__ACTION_RESULT__BODY_FINISHED), 1);
+}
+
+static void a_builder_killed_in_the_middle_leaves_nothing_and_builds_again(void **state)
+{
+    NEED();
+    char id[ID_SIZE];
+    uint32_t attempt = 0;
+    const struct ask ask = {
+        .buildspec = "version: 0.2\nphases: {build: {commands: ["
+                     "'test ! -e left; touch left /tmp/left', 'chown 7:7 left', 'echo up',"
+                     "'if [ -e /home/build/src/go ]; then exit 0; fi', 'sleep 4.5']}}\n"};
+    bench_ask(&bench, &ask, id);
+    bench_log_has(&bench, id, "up\n");
+    service_run_for(&bench.s, 100);
+    assert_int_equal(service_end(&bench.s, SIGKILL), -SIGKILL);
+    service_run_for(&bench.s, 300);
+    assert_int_equal(bench_processes("sleep 4.5"), 0);
+    service_start(&bench.s, true);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, &attempt);
+    if (f->outcome != GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED)
+        fail_msg("%s", f->reason);
+    assert_int_equal(attempt, 2);
+}
+
+static void an_ordered_stop_hands_the_build_back(void **state)
+{
+    NEED();
+    char id[ID_SIZE];
+    uint32_t attempt = 0;
+    const struct ask ask = {
+        .buildspec = "version: 0.2\nphases: {build: {commands: ['echo up', 'sleep 3']}}\n"};
+    bench_ask(&bench, &ask, id);
+    bench_log_has(&bench, id, "up\n");
+    assert_int_equal(service_end(&bench.s, SIGTERM), 0);
+    assert_int_equal(bench_count(&bench, id, GANTRY__V1__ACTION_RESULT__BODY_FINISHED), 0);
+    service_start(&bench.s, true);
+    assert_int_equal(bench_finished(&bench, id, &attempt)->outcome,
+                     GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED);
+    assert_int_equal(attempt, 2);
+}
+
+static void a_build_sees_nothing_of_the_builder_and_its_host(void **state)
+{
+    NEED();
+    char id[ID_SIZE];
+    char *spec = NULL;
+    assert_true(asprintf(&spec,
+                         "version: 0.2\n"
+                         "phases:\n"
+                         "  build:\n"
+                         "    commands:\n"
+                         "      - test \"$(ls /proc | grep -c '^[0-9]*$')\" -lt 10\n"
+                         "      - '! tr \"\\0\" \"\\n\" </proc/1/environ | grep -q .'\n"
+                         "      - test -z \"$(ls %s/state)\"\n"
+                         "      - '! touch /usr/x /etc/x %s/x'\n"
+                         "      - '! umount %s/state; ! umount -l /home; ! umount -l /run'\n"
+                         "      - '! mount -o remount,rw / && ! mount -o remount,rw,bind /'\n"
+                         "      - '! kill -9 1; ! kill -0 %d'\n"
+                         "      - '! nsenter -t 1 -m true'\n"
+                         "      - '! ls /run/docker.sock /run/dbus /run/systemd/private'\n"
+                         "      - test \"$(ls /home)\" = build -a ! -e /root/.bashrc\n"
+                         "      - '! chroot /proc/1/root true'\n"
+                         "      - '! cat /etc/shadow'\n"
+                         "      - '! mknod /tmp/sda b 8 0 || ! cat /tmp/sda'\n",
+                         bench.dir, bench.dir, bench.dir, (int)getpid()) > 0);
+    const struct ask ask = {.buildspec = spec};
+    bench_ask(&bench, &ask, id);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    if (f->outcome != GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED)
+        fail_msg("%s: %s", f->reason, f->command);
+    free(spec);
+}
+
+static void a_memory_hog_fails_with_the_reason_and_others_go_on(void **state)
+{
+    NEED();
+    char hog[ID_SIZE], other[ID_SIZE];
+    const struct ask eats = {.buildspec = "version: 0.2\nphases: {build: {commands: 'x=$(head -c "
+                                          "400000000 /dev/zero | tr \"\\0\" a); sleep 20'}}\n",
+                             .memory_bytes = 64 << 20};
+    const struct ask ask = {.buildspec = "version: 0.2\nphases: {build: {commands: 'sleep 1'}}\n"};
+    bench_ask(&bench, &eats, hog);
+    bench_ask(&bench, &ask, other);
+    assert_int_equal(bench_finished(&bench, other, NULL)->outcome,
+                     GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED);
+    const Gantry__V1__Finished *f = bench_finished(&bench, hog, NULL);
+    assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_FAILED);
+    assert_non_null(strstr(f->reason, "memory"));
+}
+
+static void an_endless_output_is_cut_and_the_build_goes_on(void **state)
+{
+    NEED();
+    char id[ID_SIZE];
+    const struct ask ask = {.buildspec = "version: 0.2\nphases: {build: {commands: ['yes 123456789 "
+                                         "| head -c 70000000', 'echo the end']}}\n"};
+    bench_ask(&bench, &ask, id);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED);
+    bench_log_has(&bench, id, "The log was cut here: it is longer than 64 MiB");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_buildspec_runs_at_its_commit_and_exports_variables),
+        TEST(a_failing_command_is_told_with_phase_exit_code_and_last_lines),
+        TEST(a_bad_buildspec_fails_with_file_and_line),
+        TEST(a_dockerfile_is_built_pushed_and_its_digest_is_the_registrys),
+        TEST(the_digest_of_a_buildspec_comes_from_image_detail_or_the_tag),
+        TEST(a_digest_that_the_registry_has_not_or_a_tag_that_moved_is_refused),
+        TEST(a_cancel_ends_the_whole_tree),
+        cmocka_unit_test_setup_teardown(a_parked_run_that_is_cancelled_never_starts, setup_one_slot,
+                                        teardown),
+        TEST(a_run_is_done_once_however_often_it_is_asked_for),
+        TEST(a_builder_killed_in_the_middle_leaves_nothing_and_builds_again),
+        TEST(an_ordered_stop_hands_the_build_back),
+        TEST(a_build_sees_nothing_of_the_builder_and_its_host),
+        TEST(a_memory_hog_fails_with_the_reason_and_others_go_on),
+        TEST(an_endless_output_is_cut_and_the_build_goes_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
