@@ -238,7 +238,7 @@ static int open_channels(struct shell *shell, int theirs[3], struct err *err)
 
 static int start_process(struct shell *shell, struct err *err)
 {
-    int theirs[3];
+    int theirs[3] = {-1, -1, -1};
     close_channels(shell);
     buf_reset(&shell->line);
     if (open_channels(shell, theirs, err) < 0)
