@@ -126,7 +126,9 @@ static void settle(struct input *input, int64_t offset, const char *ce_id)
     input->settled.known = true;
     input->settled.next_offset = offset + 1;
     input->settled.settled_offset = offset;
-    snprintf(input->settled.settled_ce_id, sizeof(input->settled.settled_ce_id), "%s", ce_id);
+    size_t len = strnlen(ce_id, sizeof(input->settled.settled_ce_id) - 1);
+    memmove(input->settled.settled_ce_id, ce_id, len);
+    input->settled.settled_ce_id[len] = 0;
 }
 
 bool input_stepped_to(const struct partition *p, enum topic topic, int64_t end)
