@@ -130,14 +130,15 @@ void view_explain(struct err *err, const char *said)
     const char *what = "";
     if (strstr(said, "/newroot/proc"))
         what = "; in a container this needs a /proc that may be mounted: run it with security_opt "
-               "systempaths=unconfined, or --security-opt unmask=ALL with podman (docs/builder.md "
+               "systempaths=unconfined, or --security-opt unmask=ALL with podman (docs/security.md "
                "names the risk)";
     else if (strstr(said, "CLONE_NEWUSER") || strstr(said, "new namespace"))
-        what = "; user namespaces are switched off for this process: see sysctl "
-               "user.max_user_namespaces, kernel.unprivileged_userns_clone, "
-               "kernel.apparmor_restrict_unprivileged_userns; in a container run it with "
-               "security_opt seccomp=unconfined and apparmor=unconfined (docs/builder.md names the "
-               "risk)";
+        what =
+            "; user namespaces are switched off for this process: see sysctl "
+            "user.max_user_namespaces, kernel.unprivileged_userns_clone, "
+            "kernel.apparmor_restrict_unprivileged_userns; in a container run it with "
+            "security_opt seccomp=unconfined and apparmor=unconfined (docs/security.md names the "
+            "risk)";
     else if (strstr(said, "uidmap") || strstr(said, "gidmap") || strstr(said, "uid range"))
         what = "; newuidmap and newgidmap must be setuid root (package uidmap), and a container "
                "must not have no-new-privileges set nor drop SETUID and SETGID";
