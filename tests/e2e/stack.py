@@ -133,7 +133,7 @@ class Stack:
         self.folder.chmod(0o755)
         self.secret("admin-token", self.token)
         # The supervisor looks for the services beside itself.
-        for program in [BUILD / "services/cli/gantry", *(BUILD / f"services/{s}/gantry-{s}" for s in SERVICES)]:
+        for program in [BUILD / "services/cli/gantry", BUILD / "services/builder/gantry-sandbox", *(BUILD / f"services/{s}/gantry-{s}" for s in SERVICES)]:
             link = self.bin / program.name
             if not link.exists():
                 shutil.copy2(program, link)
@@ -145,6 +145,9 @@ class Stack:
             "console-url": f"http://127.0.0.1:{self.ports['console']}",
             "approver-url": f"http://127.0.0.1:{self.ports['approver']}"}
         conf["console"]["bootstrap-token"] = conf["approver"]["bootstrap-token"] = "admin-token"
+        conf["builder"]["trust-file-owner"] = True
+        if os.geteuid() == 0:
+            conf["builder"]["user"] = os.environ.get("GANTRY_TEST_BUILDER_USER", "gantry-builder")
         for section, values in self.settings.items():
             conf.setdefault(section, {}).update(values)
         self.config.write_text(json.dumps(conf, indent=1))  # JSON is YAML
