@@ -1,0 +1,51 @@
+// A stage's actions: what the definition says and what ran, together.
+import { h, icon } from './dom.js';
+import * as parts from './parts.js';
+import * as f from './format.js';
+
+// [[action]] by steps: each {name, kind, environment, runs, run, approval}. `ran` are a release's actions in
+// the stage; without a definition (an old release's) their own steps count.
+export function steps(definedSteps, ran, approvals) {
+  const byName = new Map((ran || []).map((a) => [a.name, a]));
+  const whole = (defined) => {
+    const runs = byName.get(defined.name)?.runs || [];
+    byName.delete(defined.name);
+    return { ...defined, runs, run: runs.at(-1), approval: (approvals || []).findLast((a) => a.gate === defined.name) };
+  };
+  const out = (definedSteps || []).map((step) => step.map(whole));
+  for (const action of byName.values()) (out[action.step] ||= []).push({ ...action, run: action.runs.at(-1), environment: action.runs.at(-1)?.environment });
+  return out.filter(Boolean);
+}
+
+export function statusOf(action) {
+  if (action.kind === 'approval' && action.approval) return { approved: 'succeeded', rejected: 'failed', expired: 'failed' }[action.approval.outcome] || (action.approval.outcome ? 'stopped' : 'waiting');
+  return action.run?.status;
+}
+
+function what(action) {
+  if (action.environment) return h('span.quiet', null, '→ ', action.environment);
+  return h('span.quiet', null, action.kind === 'custom' ? `custom/${action.type || ''}` : action.kind);
+}
+
+// select(run): what a click does; null: nothing. `chosen`: the run that is shown.
+export function actionNode(action, { select, chosen } = {}) {
+  const status = statusOf(action);
+  const state = f.stateOf(status);
+  const { run } = action;
+  const line = [
+    h('span.action-icon', { class: `tone-${state.tone}` }, icon(state.icon, state.text)),
+    h('span.action-name.cut', { title: action.name }, action.name), what(action),
+    h('span.push', null, run?.startedMs ? parts.took(run.startedMs, run.endedMs) : null,
+      run && !run.startedMs && status === 'waiting' && h('span.quiet.small', { title: 'asked for, not started by anybody yet' }, 'queued')),
+  ];
+  return h('li.action', { key: action.name, class: `tone-${state.tone}` },
+    run && select ? h('button.action-line', { type: 'button', aria: { pressed: String(run.runId === chosen) }, title: 'Show its log', onClick: () => select(run, action) }, line)
+      : h('div.action-line', null, line),
+    status === 'failed' && run?.reason && h('p.reason', null, run.reason),
+    action.runs?.length > 1 && h('p.quiet.small', null, `asked ${action.runs.length} times`));
+}
+
+export function stepNodes(list, options) {
+  return h('ol.steps', null, list.map((step, i) => h('li.step', { key: i, class: step.length > 1 ? 'is-parallel' : '' },
+    h('ul.step-actions', { aria: { label: step.length > 1 ? 'together' : null } }, step.map((action) => actionNode(action, options))))));
+}

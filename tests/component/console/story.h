@@ -1,0 +1,100 @@
+/* What the promoter and the executors would say, told by a test: events, definitions, tokens and
+ * logs on real topics of a prefix of their own. */
+#ifndef GANTRY_TEST_STORY_H
+#define GANTRY_TEST_STORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/id.h"
+#include "base/map.h"
+#include "bus/bus.h"
+#include "gantry/v1/event.pb-c.h"
+#include "loop/loop.h"
+
+#define STORY_EPOCH UINT64_C(1790000000000)
+
+struct story {
+    struct loop *loop;
+    struct bus *bus;
+    struct bus_producer *producer;
+    struct conf_map kafka;
+    struct map *sequences; /* pipeline -> uint64_t */
+    char prefix[64];
+    int32_t partitions;
+    int64_t now_ms;        /* the time of what is told next */
+    const char *cause;     /* cause_id of what is told next; NULL: none */
+    char last_id[ID_SIZE]; /* ce_id of the event told last */
+};
+
+/* Makes the topics; `prefix` NULL: a random one. Ends the process where that fails. */
+void story_begin(struct story *story, const char *kafka, const char *prefix, int32_t partitions);
+void story_end(struct story *story);
+void story_flush(struct story *story); /* until all is acknowledged */
+
+/* One release's place; digest and commit are made of its number where they are NULL. */
+struct story_release {
+    const char *pipeline;
+    uint64_t number;
+    const char *commit, *message, *author; /* the author's name; e-mail is made of it */
+    char digest[80];
+};
+
+/* A Decision of its own around the fact that is set in *event. */
+void story_event(struct story *story, const char *pipeline, Gantry__V1__ReleaseEvent *event);
+/* The same record again, as a late publisher would send it. */
+void story_event_at(struct story *story, const char *pipeline, uint64_t sequence,
+                    Gantry__V1__ReleaseEvent *event);
+
+/* Stores and, for a pipeline, takes a definition. */
+void story_definition(struct story *story, const char *kind, const char *name, const char *yaml,
+                      bool taken);
+void story_token(struct story *story, const char *name, const char *token, const char *role);
+
+void story_release_started(struct story *story, struct story_release *release);
+void story_rollback_started(struct story *story, struct story_release *release, uint64_t to,
+                            const char *stage, const char *reason);
+void story_release_ended(struct story *story, const struct story_release *release,
+                         Gantry__V1__Status status, const char *reason, uint64_t superseded_by);
+void story_stage_waiting(struct story *story, const struct story_release *release,
+                         const char *stage, const char *held_by);
+void story_stage_entered(struct story *story, const struct story_release *release,
+                         const char *stage, uint32_t number);
+void story_stage_ended(struct story *story, const struct story_release *release, const char *stage,
+                       Gantry__V1__Status status, const char *reason);
+void story_artifact(struct story *story, const struct story_release *release);
+
+struct story_run {
+    const struct story_release *release;
+    const char *stage, *action;
+    const char *environment; /* NULL: a build */
+    uint32_t step, number;   /* number 0 means 1 */
+    char id[ID_SIZE];
+};
+void story_requested(struct story *story, struct story_run *run);
+void story_started(struct story *story, const struct story_run *run);
+/* reason NULL: it succeeded. */
+void story_finished(struct story *story, const struct story_run *run, const char *reason);
+void story_log(struct story *story, const struct story_run *run, uint64_t offset, const char *text,
+               bool last);
+
+struct story_approval {
+    const struct story_release *release;
+    const char *stage, *gate, *by; /* by: one entry */
+    uint32_t count;
+    const char *message;
+    int64_t opened_ms, expires_ms;
+    const char *previous_digest;
+    const char *voters[4];
+    const char *comments[4];
+    size_t votes;
+    char id[ID_SIZE];
+};
+void story_approval_opened(struct story *story, struct story_approval *approval);
+void story_vote(struct story *story, struct story_approval *approval, const char *voter,
+                const char *comment);
+void story_approval_closed(struct story *story, struct story_approval *approval,
+                           Gantry__V1__ApprovalOutcome outcome, const char *reason);
+
+#endif
