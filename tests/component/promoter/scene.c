@@ -132,6 +132,14 @@ const char *scene_start_release(struct scene *scene, const char *pipeline, const
     return id;
 }
 
+void scene_push_garbage(struct scene *scene, const char *pipeline)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "\xff garbage %llu", (unsigned long long)++scene->bad);
+    sim_put_raw(scene->sim, TOPIC_SOURCE, -1, pipeline, text + 1, text, strlen(text));
+}
+
 /* ---- the executor ---- */
 
 static void answer(struct scene *scene, const Gantry__V1__ActionRequest *request)
@@ -329,9 +337,29 @@ static void check_inputs(struct scene *scene, const struct walk *walk, enum topi
         const char *id = id_of(log->items[i]);
         size_t count = (uintptr_t)map_get(walk->caused, id);
 
-        if (count == 1 || (count == 0 && copies))
+        if (count == 1 || (count == 0 && (copies || strstr(id, "garbage"))))
             continue;
         fail_msg("record %zu of %s caused %zu Decisions", i, topic_info(topic)->name, count);
+    }
+}
+
+/* Everything that could not be decoded is in deadletter. */
+static void check_garbage(struct scene *scene)
+{
+    for (uint64_t n = 1; n <= scene->bad; n++) {
+        char text[32];
+        bool found = false;
+
+        snprintf(text, sizeof(text), "\xff garbage %llu", (unsigned long long)n);
+        for (int32_t p = 0; p < SIM_PARTITIONS; p++) {
+            const struct sim_log *log = &scene->sim->logs[TOPIC_DEADLETTER][p];
+
+            for (size_t i = 0; i < log->count; i++)
+                found = found || (log->items[i]->value_len == strlen(text) &&
+                                  memcmp(log->items[i]->value, text, strlen(text)) == 0);
+        }
+        if (!found)
+            fail_msg("garbage %llu is in no deadletter", (unsigned long long)n);
     }
 }
 
@@ -408,6 +436,8 @@ static void check_states(struct scene *scene, const struct walk *walk, int32_t p
                      partition_phase_name(p->phase), p->reason);
         assert_int_equal(p->in_flight, 0);
         assert_int_equal(p->unpublished, 0);
+        assert_memory_equal(p->head, p->chain.head, SHA256_SIZE);
+        assert_memory_equal(p->head, walk->chain.head, SHA256_SIZE);
         for (struct map_iter it = {0}; map_next(walk->states, &it);) {
             struct pipeline *pipeline = pipelines_find(&p->pipelines, it.key);
             struct buf a, b;
@@ -439,6 +469,7 @@ void scene_check(struct scene *scene)
         check_states(scene, &walks[p], p);
     }
     check_published(scene, walks);
+    check_garbage(scene);
     for (int32_t p = 0; p < SIM_PARTITIONS; p++)
         walk_end(&walks[p]);
 }

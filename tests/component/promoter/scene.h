@@ -10,7 +10,7 @@ struct scene {
     struct sim *sim;
     int64_t executed[SIM_PARTITIONS]; /* request.custom read so far */
     struct map *runs;                 /* answered */
-    uint64_t sources, commands;       /* sent */
+    uint64_t sources, commands, bad;  /* sent */
     uint8_t definition[SHA256_SIZE];
     bool mute; /* the executor does not answer */
 };
@@ -27,6 +27,8 @@ void scene_define(struct scene *scene, const char *pipeline, const char *yaml);
 const char *scene_push(struct scene *scene, const char *pipeline);
 /* A start by hand, naming the definition whose YAML this is. */
 const char *scene_start_release(struct scene *scene, const char *pipeline, const char *yaml);
+/* A record that cannot be decoded. */
+void scene_push_garbage(struct scene *scene, const char *pipeline);
 /* The executor answers a request that it has not seen, now and then twice; false: there is none. */
 bool scene_execute(struct scene *scene);
 /* Everything settles: executors answer, promoters work, time moves on by up to a few minutes. */

@@ -161,6 +161,13 @@ static void log_clear(struct sim_log *log)
     *log = (struct sim_log){0};
 }
 
+void sim_drop_last(struct sim *sim, enum topic topic, int32_t partition)
+{
+    struct sim_log *log = &sim->logs[topic][partition];
+
+    record_free(log->items[--log->count]);
+}
+
 void sim_remake(struct sim *sim, enum topic topic, int32_t partition)
 {
     log_clear(&sim->logs[topic][partition]);
@@ -556,28 +563,44 @@ static bool land(struct sim *sim, struct send *send, bool *refused)
     return true;
 }
 
+/* The first of its topic and partition that is not `landed`. */
+static bool is_next(const struct send *sends, const struct send *send)
+{
+    for (; sends != send; sends = sends->next)
+        if (!sends->landed && sends->topic == send->topic && sends->partition == send->partition)
+            return false;
+    return true;
+}
+
+/* Order is kept within a partition of a topic only. */
 static bool land_one(struct sim_promoter *pr, enum sim_producer which)
 {
+    struct send *chosen = NULL;
+    uint64_t seen = 0;
     bool refused;
 
     if (pr->cut_appends)
         return false;
-    for (struct send *send = pr->sends[which]; send; send = send->next) {
-        if (send->landed)
-            continue;
-        send->landed = true;
-        return land(pr->sim, send, &refused);
-    }
-    return false;
+    for (struct send *send = pr->sends[which]; send; send = send->next)
+        if (!send->landed && is_next(pr->sends[which], send) && sim_random(pr->sim, ++seen) == 0)
+            chosen = send;
+    if (!chosen)
+        return false;
+    chosen->landed = true;
+    return land(pr->sim, chosen, &refused);
 }
 
 static bool ack_one(struct sim_promoter *pr, enum sim_producer which)
 {
-    struct send *send = pr->sends[which];
+    struct send **at = &pr->sends[which];
+    struct send *send;
 
-    if (!send || !send->landed || pr->cut_acks)
+    while (*at && !(*at)->landed)
+        at = &(*at)->next;
+    send = *at;
+    if (!send || pr->cut_acks)
         return false;
-    pr->sends[which] = send->next;
+    *at = send->next;
     if (send->ack)
         send->ack(&send->told, send->ack_arg);
     free(send);

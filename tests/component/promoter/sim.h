@@ -54,6 +54,7 @@ int64_t sim_put_raw(struct sim *sim, enum topic topic, int32_t partition, const 
                     const char *ce_id, const void *value, size_t len);
 /* A record read elsewhere, into the same topic and partition. */
 void sim_copy(struct sim *sim, const struct bus_record *record);
+void sim_drop_last(struct sim *sim, enum topic topic, int32_t partition);
 /* Removes all records of a topic's partition, as if it were made again. */
 void sim_remake(struct sim *sim, enum topic topic, int32_t partition);
 

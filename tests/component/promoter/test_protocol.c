@@ -353,6 +353,48 @@ static void a_checkpoint_older_than_its_snapshots_is_not_used(void **state)
     scene_check(&scene);
 }
 
+static void without_its_newest_checkpoint_the_one_before_is_used(void **state)
+{
+    struct sim_log *log = &sim.logs[TOPIC_PROMOTER_STATE][0];
+    size_t newest = 0;
+
+    (void)state;
+    begin();
+    for (int i = 0; i < 4; i++) {
+        scene_push(&scene, scene_pipeline(0));
+        scene_settle(&scene);
+    }
+    sim_kill(&sim, 0);
+    for (size_t i = 0; i < log->count; i++)
+        if (str_starts(log->items[i]->key, "@checkpoint/"))
+            newest = i;
+    log->items[newest]->gone = true;
+    sim_start(&sim, 0);
+    sim_settle(&sim, 100);
+    assert_true(sim_partition(&sim, 0, 0)->checkpoint_slot >= 0);
+    assert_true(sim_partition(&sim, 0, 0)->counted < sim.logs[TOPIC_LEDGER][0].count / 2);
+    scene_settle(&scene);
+    scene_check(&scene);
+}
+
+static void a_checkpoint_whose_head_the_ledger_no_longer_has_is_not_used(void **state)
+{
+    (void)state;
+    begin();
+    scene_push(&scene, scene_pipeline(0));
+    scene_settle(&scene);
+    sim_kill(&sim, 0);
+    /* An unclean election: the tail is gone, and others have written since. */
+    for (int i = 0; i < 5; i++)
+        sim_drop_last(&sim, TOPIC_LEDGER, 0);
+    for (int i = 0; i < 8; i++)
+        sim_put_raw(&sim, TOPIC_LEDGER, 0, "x", "x", "junk", 4);
+    sim_start(&sim, 0);
+    scene_settle(&scene);
+    assert_int_equal(scene_check_chain(&scene, 0), 8);
+    assert_int_equal(sim_partition(&sim, 0, 0)->phase, PARTITION_RUNNING);
+}
+
 static void a_topic_made_again_is_read_from_its_beginning(void **state)
 {
     (void)state;
@@ -434,11 +476,12 @@ static void a_ledger_that_ends_before_what_was_confirmed_is_refused(void **state
     scene_push(&scene, scene_pipeline(0));
     scene_settle(&scene);
     sim_kill(&sim, 0);
-    sim.logs[TOPIC_LEDGER][0].count -= 3; /* leaks three records */
+    struct sim_log *ledger = &sim.logs[TOPIC_LEDGER][0];
+    ledger->count -= 3;
     sim_start(&sim, 0);
     sim_settle(&sim, 5000);
     assert_refused("was confirmed");
-    sim.logs[TOPIC_LEDGER][0].count += 3;
+    ledger->count += 3;
     sim_settle(&sim, 60000); /* put right again, it goes on by itself */
     assert_int_equal(sim_partition(&sim, 0, 0)->phase, PARTITION_RUNNING);
 }
@@ -532,6 +575,85 @@ static void publishing_that_is_refused_stops_says_so_and_goes_on_when_it_may(voi
     scene_check(&scene);
 }
 
+static bool has_trace_of(const struct sim_record *record, const char *trace)
+{
+    for (size_t i = 0; i < record->header_count; i++)
+        if (str_eq(record->headers[i].name, "traceparent") && record->headers[i].len > 35)
+            return memcmp(record->headers[i].value, trace, 35) == 0;
+    return false;
+}
+
+static void all_that_a_record_causes_has_its_trace(void **state)
+{
+    char trace[EVENT_TRACEPARENT_SIZE];
+    size_t events, requests;
+
+    (void)state;
+    begin();
+    events = sim.logs[TOPIC_EVENT][0].count;
+    scene.mute = true;
+    event_trace_of(trace, "", scene_push(&scene, scene_pipeline(0)));
+    sim_settle(&sim, 1000);
+    assert_true(sim.logs[TOPIC_EVENT][0].count > events);
+    for (; events < sim.logs[TOPIC_EVENT][0].count; events++)
+        assert_true(has_trace_of(sim.logs[TOPIC_EVENT][0].items[events], trace));
+    requests = 0;
+    for (int p = 0; p < SIM_PARTITIONS; p++)
+        for (size_t i = 0; i < sim.logs[TOPIC_REQUEST_CUSTOM][p].count; i++)
+            requests += has_trace_of(sim.logs[TOPIC_REQUEST_CUSTOM][p].items[i], trace);
+    assert_int_equal(requests, 1);
+}
+
+/* ---- the speculation ---- */
+
+static void after_an_unknown_outcome_nothing_is_stepped_until_the_ledgers_end_is_known(void **state)
+{
+    size_t records;
+
+    (void)state;
+    begin();
+    sim_cut(&sim, 0, true, true);
+    scene_push(&scene, scene_pipeline(0));
+    sim_settle(&sim, 50);
+    assert_true(sim_partition(&sim, 0, 0)->in_flight > 0);
+    sim.ends_fail = true;
+    sim_fatal(&sim, 0, true);
+    sim_cut(&sim, 0, false, false);
+    sim_settle(&sim, 5000);
+    records = sim.logs[TOPIC_LEDGER][0].count;
+    sim_settle(&sim, 5000);
+    assert_int_equal(sim_partition(&sim, 0, 0)->phase, PARTITION_REREADING);
+    assert_int_equal(sim.logs[TOPIC_LEDGER][0].count, records);
+    sim.ends_fail = false;
+    scene_settle(&scene);
+    assert_int_equal(ended(0), 1);
+    scene_check(&scene);
+}
+
+static void after_a_drop_nothing_is_stepped_until_each_appends_fate_is_known(void **state)
+{
+    (void)state;
+    begin();
+    sim_cut(&sim, 0, true, true);
+    scene_push(&scene, scene_pipeline(0));
+    sim_settle(&sim, 50);
+    assert_true(sim_partition(&sim, 0, 0)->in_flight > 0);
+    sim_start(&sim, 1); /* decides the same, and then more */
+    scene_push(&scene, scene_pipeline(0));
+    scene_settle(&scene);
+    assert_int_equal(ended(0), 2);
+    assert_int_equal(sim_partition(&sim, 0, 0)->phase, PARTITION_REREADING);
+    assert_int_equal(sim_partition(&sim, 0, 0)->in_flight, 0);
+    sim_cut(&sim, 0, false, true); /* what was on its way lands: void */
+    sim_settle(&sim, 1000);
+    assert_int_equal(sim_partition(&sim, 0, 0)->phase, PARTITION_REREADING);
+    sim_cut(&sim, 0, false, false);
+    scene_settle(&scene);
+    assert_int_equal(sim_partition(&sim, 0, 0)->phase, PARTITION_RUNNING);
+    assert_true(scene_check_chain(&scene, 0) > 0);
+    scene_check(&scene);
+}
+
 /* ---- two that own a partition, and all kinds of death ---- */
 
 static void one_that_slept_makes_no_second_history(void **state)
@@ -580,7 +702,9 @@ static void happen(struct scene *s, bool two)
     } else if (dice < 24) {
         s->sim->ends_fail = sim_random(s->sim, 2) == 0;
     }
-    if (dice >= 30 && dice < 50 && s->sources < 25)
+    if (dice >= 25 && dice < 30 && s->bad < 6)
+        scene_push_garbage(s, pipeline);
+    else if (dice >= 30 && dice < 50 && s->sources < 25)
         scene_push(s, pipeline);
     else if (dice >= 50 && dice < 60 && s->commands < 8)
         scene_start_release(s, pipeline, scene_yaml);
@@ -689,6 +813,8 @@ int main(void)
         ON_SIM(a_restart_uses_the_checkpoint_and_publishes_nothing_twice),
         ON_SIM(without_snapshots_the_ledger_alone_restores_everything),
         ON_SIM(a_checkpoint_older_than_its_snapshots_is_not_used),
+        ON_SIM(without_its_newest_checkpoint_the_one_before_is_used),
+        ON_SIM(a_checkpoint_whose_head_the_ledger_no_longer_has_is_not_used),
         ON_SIM(a_topic_made_again_is_read_from_its_beginning),
         ON_SIM(what_retention_took_leaves_the_position_where_it_is),
         ON_SIM(a_missing_beginning_is_refused),
@@ -699,6 +825,9 @@ int main(void)
         ON_SIM(an_append_that_is_refused_stops_the_partition_until_it_may),
         ON_SIM(an_input_whose_decision_is_too_large_goes_to_deadletter_and_the_rest_goes_on),
         ON_SIM(publishing_that_is_refused_stops_says_so_and_goes_on_when_it_may),
+        ON_SIM(all_that_a_record_causes_has_its_trace),
+        ON_SIM(after_an_unknown_outcome_nothing_is_stepped_until_the_ledgers_end_is_known),
+        ON_SIM(after_a_drop_nothing_is_stepped_until_each_appends_fate_is_known),
         ON_SIM(one_that_slept_makes_no_second_history),
         cmocka_unit_test(whatever_dies_or_is_lost_nothing_is_skipped_or_decided_twice),
         cmocka_unit_test(two_that_both_own_every_partition_make_one_history),
