@@ -48,18 +48,32 @@ static char *beside_this(void)
     return mem_printf("%s/%s", self, PROGRAM);
 }
 
+int sandbox_open_program(const char *path, struct err *err)
+{
+    char *found = path ? mem_strdup(path) : beside_this();
+    int fd = open(found, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        err_errno(err, errno, "cannot open '%s', which every sandbox begins with", found);
+    free(found);
+    return fd;
+}
+
 /* A copy in the pool's folder: the original can lie where the builder's user may not go. */
-static int copy_program(struct sandbox_pool *pool, const char *given, struct err *err)
+static int copy_program(struct sandbox_pool *pool, int fd, struct err *err)
 {
     struct buf bytes;
-    char *source = given ? mem_strdup(given) : beside_this();
-    pool->program = mem_printf("%s/" PROGRAM_COPY, pool->dir);
-    int rc = file_read(&bytes, source, PROGRAM_MAX, err);
-    if (rc == 0) {
-        rc = file_write(pool->program, bytes.data, bytes.len, 0755, err);
-        buf_release(&bytes);
+    char chunk[64 * 1024];
+    off_t at = 0;
+    int rc = 0;
+    buf_init(&bytes, PROGRAM_MAX);
+    for (ssize_t n; rc == 0 && (n = pread(fd, chunk, sizeof(chunk), at)) != 0; at += n) {
+        if (n < 0 || buf_add(&bytes, chunk, (size_t)n) < 0)
+            rc = err_errno(err, errno, "cannot read the program gantry-sandbox");
     }
-    free(source);
+    pool->program = mem_printf("%s/" PROGRAM_COPY, pool->dir);
+    if (rc == 0)
+        rc = file_write(pool->program, bytes.data, bytes.len, 0755, err);
+    buf_release(&bytes);
     return rc;
 }
 

@@ -29,6 +29,10 @@
  * user can't read its memory or environment. */
 int sandbox_become_user(const char *user, struct err *err);
 
+/* The program gantry-sandbox at `path`, or (NULL) beside this executable; -1 and *err. Before
+ * sandbox_become_user(): it can lie where that user may not go. */
+int sandbox_open_program(const char *path, struct err *err);
+
 struct sandbox_limits {
     uint64_t memory_bytes;    /* 0: none */
     double cpu;               /* cores; 0: none */
@@ -39,7 +43,7 @@ struct sandbox_limits {
 
 struct sandbox_conf {
     const char *dir;         /* absolute; the pool's own: what is in it is removed at the start */
-    const char *program;     /* gantry-sandbox; NULL: beside this executable */
+    int program;             /* of sandbox_open_program(); stays the caller's */
     bool network;            /* the host's; false: none but an own loopback */
     const struct strv *hide; /* absolute paths, files or folders */
     const char *shared;      /* a folder that every sandbox sees as SANDBOX_SHARED; NULL: none */

@@ -152,6 +152,7 @@ static int start_pool(struct builder *b, unsigned slots, struct err *err)
     const struct sandbox_conf conf = {.dir = dir,
                                       .network = str_eq(b->conf->network, "host"),
                                       .hide = &hide,
+                                      .program = b->program,
                                       .shared = shared,
                                       .cgroup = b->conf->cgroup,
                                       .warm = slots,
@@ -191,6 +192,7 @@ int builder_start(struct svc *svc, struct err *err)
     struct builder *b = svc->app;
     b->svc = svc;
     if (check_settings(b->conf, err) < 0 || make_state_dir(b, err) < 0 ||
+        (b->program = sandbox_open_program(NULL, err)) < 0 ||
         sandbox_become_user(b->conf->user, err) < 0 || check_state_dir(b, err) < 0)
         return -1;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -232,5 +234,6 @@ void builder_release(struct svc *svc)
     oci_client_free(b->registry);
     sandbox_pool_free(b->pool);
     loop_timer_free(b->disk_timer);
+    close(b->program);
     free(b->dir);
 }

@@ -32,7 +32,8 @@ extern const struct conf_item builder_conf_items[];
 struct builder {
     struct builder_conf *conf;
     struct svc *svc;
-    char *dir; /* all that it keeps on disk */
+    char *dir;   /* all that it keeps on disk */
+    int program; /* gantry-sandbox, opened */
     struct executor *executor;
     struct sandbox_pool *pool;
     struct oci_client *registry;

@@ -22,6 +22,7 @@ struct fixture {
     char dir[64];
     char why[ERR_MSG_MAX]; /* no sandbox here */
     struct loop *loop;
+    int program;
     struct sandbox_pool *pool;
     bool told, works;
     char reason[ERR_MSG_MAX];
@@ -47,7 +48,7 @@ static void open_pool(unsigned warm, const char *hidden)
         strv_add(&hide, hidden);
     snprintf(pool_dir, sizeof(pool_dir), "%s/pool", fx.dir);
     const struct sandbox_conf conf = {.dir = pool_dir,
-                                      .program = SANDBOX_PROGRAM,
+                                      .program = fx.program,
                                       .network = false,
                                       .hide = &hide,
                                       .warm = warm,
@@ -72,6 +73,8 @@ static int fixture_setup(void **state)
             assert_int_equal(chown(fx.dir, pw->pw_uid, pw->pw_gid), 0);
     }
     fx.loop = loop_new(2);
+    fx.program = sandbox_open_program(SANDBOX_PROGRAM, &err);
+    assert_true(fx.program >= 0);
     if (sandbox_become_user("gantry-builder", &err) < 0)
         snprintf(fx.why, sizeof(fx.why), "%s", err.msg);
     return 0;
@@ -83,6 +86,7 @@ static int fixture_teardown(void **state)
     sandbox_pool_free(fx.pool);
     fx.pool = NULL;
     loop_free(fx.loop);
+    close(fx.program);
     file_remove_tree(fx.dir, NULL);
     return 0;
 }
