@@ -522,7 +522,7 @@ static bool read_one(struct sim_promoter *pr, enum topic topic, int32_t number)
     const struct sim_log *log = &pr->sim->logs[topic][number];
     struct bus_record record;
 
-    if (reader->position < 0 || reader->paused)
+    if (reader->position < 0 || reader->paused || topic == pr->sim->withheld)
         return false;
     /* Out of range goes on at the earliest, as auto.offset.reset says. */
     if (reader->position < log->begin || reader->position > (int64_t)log->count)
@@ -753,6 +753,7 @@ void sim_init(struct sim *sim, uint64_t seed)
 {
     *sim = (struct sim){.now_ms = INT64_C(1700000000000),
                         .random = seed * UINT64_C(0x9E3779B97F4A7C15) + 1,
+                        .withheld = TOPIC_COUNT,
                         .refuses = TOPIC_COUNT};
 }
 

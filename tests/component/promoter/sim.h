@@ -34,10 +34,11 @@ struct sim {
     struct sim_promoter *promoters[SIM_PROMOTERS];
     int64_t now_ms;
     uint64_t random;
-    int64_t skew_ms;    /* the promoters' clock minus Kafka's */
-    bool ends_fail;     /* no question is answered */
-    enum topic refuses; /* records of this topic are refused for good; TOPIC_COUNT: none */
-    size_t value_max;   /* larger ones are refused; 0: no limit */
+    int64_t skew_ms;     /* the promoters' clock minus Kafka's */
+    bool ends_fail;      /* no question is answered */
+    enum topic withheld; /* nobody reads this topic; TOPIC_COUNT: none */
+    enum topic refuses;  /* records of this topic are refused for good; TOPIC_COUNT: none */
+    size_t value_max;    /* larger ones are refused; 0: no limit */
     uint64_t fatals, late_landed, crashes, lost; /* what happened */
 };
 
