@@ -179,8 +179,8 @@ static int copy_content(struct checkout *co, int fd, const char *path, uint64_t 
                         struct err *err)
 {
     while (size > 0) {
-        const char *data;
-        size_t len;
+        const char *data = NULL;
+        size_t len = 0;
         if (git_objects_chunk(co->objects, &data, &len, SIZE_MAX, err) != 0)
             return -1;
         size -= len;

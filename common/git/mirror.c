@@ -144,8 +144,8 @@ bool mirror_has(struct git_mirror *mirror, const char *commit, int64_t timeout_m
     if (git_objects_ask(reader, commit, NULL) == 0 &&
         git_objects_next(reader, &object, NULL) == 0) {
         has = object.type == GIT_OBJECT_COMMIT;
-        const char *data;
-        size_t len;
+        const char *data = NULL;
+        size_t len = 0;
         for (uint64_t left = object.size; left > 0; left -= len) {
             if (git_objects_chunk(reader, &data, &len, SIZE_MAX, NULL) != 0) {
                 has = false;
