@@ -216,7 +216,7 @@ static char *write_config(struct service *s)
         mem_printf("common:\n  kafka: {bootstrap.servers: '%s'}\n  topic-prefix: %s\n"
                    "  partitions: %d\n  durability: single\n  instance-id: test\n"
                    "  secrets-dir: %s/secrets\n  state-dir: %s/state\n"
-                   "  shutdown-grace: 10s\n%s:\n  listen: 127.0.0.1:%d\n%s\n",
+                   "%s:\n  listen: 127.0.0.1:%d\n%s\n",
                    s->kafka ? s->kafka : getenv("GANTRY_KAFKA"), s->prefix, SERVICE_PARTITIONS,
                    s->dir, s->dir, s->name, s->port, s->config ? s->config : "");
 
