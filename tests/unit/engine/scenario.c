@@ -287,8 +287,7 @@ static void check_copy_changes_nothing(struct scenario *s, const struct engine_i
 /* Completes what the engine planned, as the promoter does, and lets it count. */
 static void decide(struct scenario *s, Gantry__V1__Decision *decision)
 {
-    const uint8_t *previous = s->ledger[s->ledger_count - 1].hash;
-    decision->previous.data = (uint8_t *)previous;
+    decision->previous.data = s->chain.head;
     decision->previous.len = SHA256_SIZE;
     decision->pipeline = (char *)s->pipeline;
     decision->sequence = engine_state_sequence(s->state) + 1;
@@ -330,6 +329,8 @@ static bool step(struct scenario *s, struct engine_input *input, Gantry__V1__Cau
         check_published(s, s->last);
         watch_decision(s, s->last);
         remember(s, s->last);
+        if (s->decided)
+            s->decided(s->last, s->decided_arg);
     }
     engine_state_free(before);
     check_copy_changes_nothing(s, input);

@@ -46,13 +46,14 @@ struct scenario {
         uint8_t hash[SHA256_SIZE];
     } * ledger; /* all Decisions */
     size_t ledger_count, ledger_room;
-    struct map *environments;         /* name -> struct engine_environment */
-    struct map *runs;                 /* "N STAGE/ACTION" -> struct asked: the last requested */
-    struct map *approvals;            /* "N STAGE/GATE" -> struct asked: the last opened */
-    uint64_t inputs;                  /* makes ids */
-    Gantry__V1__Decision *last;       /* the last input's; NULL: it caused none */
-    struct buf history;               /* inputs, for people */
-    int (*fail)(const char *message); /* instead of ending the test */
+    struct map *environments;   /* name -> struct engine_environment */
+    struct map *runs;           /* "N STAGE/ACTION" -> struct asked: the last requested */
+    struct map *approvals;      /* "N STAGE/GATE" -> struct asked: the last opened */
+    uint64_t inputs;            /* makes ids */
+    Gantry__V1__Decision *last; /* the last input's; NULL: it caused none */
+    struct buf history;         /* inputs, for people */
+    void (*decided)(const Gantry__V1__Decision *decision, void *arg); /* may be NULL */
+    void *decided_arg;
 };
 
 struct scenario *scenario_new(const char *pipeline);

@@ -471,6 +471,27 @@ void script_play(struct scenario *s, const char *text)
     event_free(t.last.message);
 }
 
+struct script *script_begin(struct scenario *s)
+{
+    struct script *script = mem_alloc(sizeof(*script));
+    script->s = s;
+    return script;
+}
+
+void script_line(struct script *script, const char *line)
+{
+    buf_addf(&script->s->history, "%s\n", line);
+    input_line(script, line);
+}
+
+void script_end(struct script *script)
+{
+    strv_release(&script->words);
+    strv_release(&script->texts);
+    event_free(script->last.message);
+    free(script);
+}
+
 void script_run(const char *text)
 {
     struct scenario *s = scenario_new("shop");

@@ -22,6 +22,11 @@
 
 void script_run(const char *text);
 
+/* Line by line, nothing expected. */
+struct script *script_begin(struct scenario *s);
+void script_line(struct script *script, const char *line);
+void script_end(struct script *script);
+
 /* A table of rules: each is a test whose name is the sentence that its script proves. */
 struct rule {
     const char *sentence;
@@ -33,6 +38,7 @@ int script_run_rules(const char *group, const struct rule *rules, size_t count);
 
 /* The same into a scenario of the caller's. */
 void script_play(struct scenario *s, const char *text);
+struct script;
 
 /* A definition by name. */
 const char *script_definition(const char *name);
