@@ -75,11 +75,14 @@ struct toppar *consumer_find(const struct consumer *consumer, enum topic topic, 
     return consumer->toppars[topic][partition];
 }
 
-struct toppar *consumer_add(struct consumer *consumer, enum topic topic, int32_t partition)
+struct toppar *consumer_add(struct consumer *consumer, enum topic topic, int32_t partition,
+                            int64_t next)
 {
     struct toppar *tp = consumer_find(consumer, topic, partition);
-    if (tp)
+    if (tp) {
+        tp->next = next;
         return tp;
+    }
     int32_t count = consumer->toppar_counts[topic];
     if (partition >= count) {
         consumer->toppars[topic] = mem_realloc(consumer->toppars[topic], (size_t)partition + 1,
@@ -124,10 +127,13 @@ static void tell_pause(struct consumer *consumer, struct toppar *tp)
     tp->held = hold;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, consumer->bus->names[tp->topic], tp->partition);
-    if (hold)
+    list->elems[0].offset = tp->next;
+    if (hold) {
         rd_kafka_pause_partitions(consumer->client->rk, list);
-    else
+    } else {
         rd_kafka_resume_partitions(consumer->client->rk, list);
+        rd_kafka_seek_partitions(consumer->client->rk, list, 0);
+    }
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -219,7 +225,7 @@ static void seek_start(void *arg)
         seek->topics[seek->list->cnt] = tp->topic;
         rd_kafka_topic_partition_list_add(seek->list, consumer->bus->names[tp->topic],
                                           tp->partition)
-            ->offset = tp->seek_to;
+            ->offset = tp->next;
     }
     consumer->seek_job = true;
     client_job(consumer->client, seek_work, seek_done, seek);
@@ -227,7 +233,7 @@ static void seek_start(void *arg)
 
 void consumer_seek(struct consumer *consumer, struct toppar *tp, int64_t offset)
 {
-    tp->seek_to = offset;
+    tp->next = offset;
     tp->seek_no++;
     tp->ended = false;
     consumer_pause(consumer, tp, PAUSED_SEEKING);
@@ -296,9 +302,12 @@ static void take(struct consumer *consumer, const rd_kafka_message_t *message)
         topic < TOPIC_COUNT ? consumer_find(consumer, topic, message->partition) : NULL;
     if (!tp || consumer->deaf)
         return;
-    if (tp->paused)
+    if (tp->paused) {
         put_back(consumer, tp, message->offset);
-    else if (end)
+        return;
+    }
+    tp->next = end ? message->offset : message->offset + 1;
+    if (end)
         consumer->owner.on_end(consumer->owner.arg, tp, message->offset);
     else
         deliver(consumer, tp, message);

@@ -16,7 +16,7 @@ struct toppar {
     int32_t partition;
     unsigned paused;     /* PAUSED_... */
     bool held;           /* what librdkafka was told */
-    int64_t seek_to;     /* PAUSED_SEEKING */
+    int64_t next;        /* the offset to go on at, or BUS_BEGINNING, BUS_END */
     unsigned seek_no;    /* counts seeks, so that an answer to an older one is known */
     struct watermark wm; /* a group's */
     int64_t committed;   /* a group's: the offset last committed or being so; -1: none */
@@ -56,8 +56,9 @@ int consumer_start(struct consumer *consumer, rd_kafka_conf_t *conf, struct err 
 void consumer_stop(struct consumer *consumer);
 
 struct toppar *consumer_find(const struct consumer *consumer, enum topic topic, int32_t partition);
-/* Finds or makes it. */
-struct toppar *consumer_add(struct consumer *consumer, enum topic topic, int32_t partition);
+/* Finds or makes it; librdkafka is told to begin at `next` by the caller. */
+struct toppar *consumer_add(struct consumer *consumer, enum topic topic, int32_t partition,
+                            int64_t next);
 void consumer_forget(struct consumer *consumer, struct toppar *tp);
 /* for (tp = NULL; (tp = consumer_next(c, tp));) in the order of topics and partitions */
 struct toppar *consumer_next(const struct consumer *consumer, const struct toppar *tp);

@@ -4,8 +4,6 @@
 #include "bus/consumer.h"
 #include "log/log.h"
 
-#define RESTART_AFTER_MS 5000
-
 struct bus_follower {
     struct bus *bus;
     struct consumer consumer;
@@ -91,7 +89,7 @@ static void add(struct bus_follower *follower, rd_kafka_topic_partition_list_t *
         consumer_seek(&follower->consumer, tp, offset);
         return;
     }
-    consumer_add(&follower->consumer, topic, partition);
+    consumer_add(&follower->consumer, topic, partition, offset);
     rd_kafka_topic_partition_list_add(list, follower->bus->names[topic], partition)->offset =
         offset;
 }

@@ -273,18 +273,19 @@ static void begin_partition(struct bus_group *group, rd_kafka_topic_partition_t 
     enum topic topic = bus_topic_by_full_name(group->bus, p->topic);
     if (topic == TOPIC_COUNT)
         return;
-    struct toppar *tp = consumer_add(&group->consumer, topic, p->partition);
-    if (group->conf.manual_start) {
+    bool known = p->offset >= 0;
+    if (group->conf.manual_start)
         p->offset = 0; /* nothing to look up; the owner seeks */
+    else if (!known)
+        p->offset = RD_KAFKA_OFFSET_BEGINNING;
+    struct toppar *tp = consumer_add(&group->consumer, topic, p->partition, p->offset);
+    if (group->conf.manual_start) {
         watermark_init(&tp->wm, 0, NULL);
         return;
     }
     char *text = mem_strndup(p->metadata_size ? p->metadata : "", p->metadata_size);
-    bool known = p->offset >= 0;
     watermark_init(&tp->wm, known ? p->offset : 0, group->conf.commit_ranges ? text : NULL);
     tp->committed = known ? p->offset : -1;
-    if (!known)
-        p->offset = RD_KAFKA_OFFSET_BEGINNING;
     free(text);
 }
 

@@ -242,8 +242,9 @@ bool watermark_text(const struct watermark *wm, char out[WATERMARK_TEXT_MAX + 1]
 
 bool watermark_text_full(const struct watermark *wm)
 {
-    size_t pairs = wm->runs + wm->done_count + 1;
-    if (pairs * PAIR_MAX < WATERMARK_TEXT_MAX)
+    /* what was finished before was in a text, and delivering what lies between adds nothing to it
+     */
+    if (wm->done_count > 0 || (wm->runs + 1) * PAIR_MAX < WATERMARK_TEXT_MAX)
         return false;
     char text[WATERMARK_TEXT_MAX + 1];
     return !watermark_text(wm, text) || strlen(text) + PAIR_MAX > WATERMARK_TEXT_MAX;

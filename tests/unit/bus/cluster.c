@@ -34,10 +34,17 @@ void cluster_up(struct cluster *cluster, const char *bootstrap)
     cluster->kafka = (struct conf_map){.pairs = cluster->pairs, .count = 1};
     cluster->pairs[0].key = mem_strdup("bootstrap.servers");
     strv_add(&cluster->pairs[0].values, bootstrap);
-    if (cluster->mock) { /* it has no long poll: it answers when this has passed */
-        cluster->pairs[1].key = mem_strdup("fetch.wait.max.ms");
-        strv_add(&cluster->pairs[1].values, "10");
-        cluster->kafka.count = 2;
+    /* A mock cluster has no long poll: it answers when this has passed. On a real one a partition
+     * that seeks or is added waits for the answer to the fetch that is under way. */
+    cluster->pairs[1].key = mem_strdup("fetch.wait.max.ms");
+    strv_add(&cluster->pairs[1].values, "10");
+    cluster->kafka.count = 2;
+    if (cluster->mock) { /* it knows no static members: one that went is waited for */
+        cluster->pairs[2].key = mem_strdup("session.timeout.ms");
+        strv_add(&cluster->pairs[2].values, "6000");
+        cluster->pairs[3].key = mem_strdup("heartbeat.interval.ms");
+        strv_add(&cluster->pairs[3].values, "200");
+        cluster->kafka.count = 4;
     }
 }
 

@@ -13,7 +13,7 @@ struct cluster {
     char prefix[64];
     rd_kafka_t *rk;
     rd_kafka_mock_cluster_t *mock; /* NULL: real */
-    struct conf_pair pairs[2];
+    struct conf_pair pairs[4];
     struct conf_map kafka;
     struct strv topics; /* made here */
 };

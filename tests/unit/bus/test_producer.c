@@ -31,8 +31,8 @@ static struct bus_producer *new_producer(struct bus *bus, const struct bus_produ
     return producer;
 }
 
-static int put(struct bus_producer *producer, const char *key, const char *value,
-                struct acks *acks, struct err *err)
+static int put(struct bus_producer *producer, const char *key, const char *value, struct acks *acks,
+               struct err *err)
 {
     return bus_produce_raw(producer, TOPIC_SOURCE, -1, key, strlen(key), value, strlen(value), NULL,
                            0, on_ack, acks, err);
