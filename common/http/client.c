@@ -1,6 +1,7 @@
 #include "http/client.h"
 
 #include <curl/curl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,10 @@
 
 /* DESIGN: after curl's docs/examples/hiperfifo.c. curl says which descriptors it waits for and for
  * how long; the loop tells it what happened. Inside its callbacks curl allows no other call, so a
- * call that is cancelled there is only marked, and taken away by a timer. */
+ * call that is cancelled there is only marked, and taken away by a timer.
+ *
+ * Mail goes by a worker thread instead: curl 7.88 waits for the answer to a mail's end in a loop of
+ * its own (smtp_done()), in the multi interface too. */
 
 #define TIMEOUT_DEFAULT_MS 30000
 #define CONNECT_MAX_MS     10000
@@ -29,8 +33,9 @@ struct http_call {
     struct buf answer;
     char error[CURL_ERROR_SIZE];
     bool smtp;
+    CURLcode mail_code;   /* of a mail, once the worker is done */
     bool ended_by_reader; /* on_data wanted no more */
-    bool cancelled;
+    atomic_bool cancelled;
     bool finished; /* done is on the stack */
     int (*on_data)(const char *data, size_t len, void *arg);
     http_done_fn *done;
@@ -55,8 +60,10 @@ struct watched {
 
 static void call_free(struct http_call *call)
 {
-    LIST_REMOVE(call, link);
-    curl_multi_remove_handle(call->client->multi, call->easy);
+    if (call->client)
+        LIST_REMOVE(call, link);
+    if (!call->smtp)
+        curl_multi_remove_handle(call->client->multi, call->easy);
     curl_easy_cleanup(call->easy);
     curl_slist_free_all(call->headers);
     if (call->body)
@@ -225,9 +232,17 @@ static void on_sweep(void *arg)
 
     for (call = LIST_FIRST(&client->calls); call; call = next) {
         next = LIST_NEXT(call, link);
-        if (call->cancelled)
+        if (call->cancelled && !call->smtp)
             call_free(call);
     }
+}
+
+/* A mail whose client goes: its worker ends it and frees it. */
+static void leave_to_worker(struct http_call *call)
+{
+    LIST_REMOVE(call, link);
+    call->client = NULL;
+    call->cancelled = true;
 }
 
 struct http_client *http_client_new(struct loop *loop)
@@ -252,8 +267,13 @@ void http_client_free(struct http_client *client)
 {
     if (!client)
         return;
-    while (!LIST_EMPTY(&client->calls))
-        call_free(LIST_FIRST(&client->calls));
+    while (!LIST_EMPTY(&client->calls)) {
+        struct http_call *call = LIST_FIRST(&client->calls);
+        if (call->smtp)
+            leave_to_worker(call);
+        else
+            call_free(call);
+    }
     curl_multi_cleanup(client->multi);
     loop_timer_free(client->timer);
     loop_timer_free(client->sweep);
@@ -400,6 +420,8 @@ void http_call_cancel(struct http_call *call)
     if (call->finished)
         return;
     call->cancelled = true;
+    if (call->smtp)
+        return;
     if (client->inside)
         loop_timer_arm(client->sweep, 0);
     else
@@ -432,6 +454,18 @@ static int check_addresses(const struct smtp_opts *opts, struct err *err)
     return opts->to[0] ? 0 : err_set(err, ERR_INVALID, "a mail needs a recipient");
 }
 
+static int on_progress(void *arg, curl_off_t down_all, curl_off_t down, curl_off_t up_all,
+                       curl_off_t up)
+{
+    struct http_call *call = arg;
+
+    (void)down_all;
+    (void)down;
+    (void)up_all;
+    (void)up;
+    return call->cancelled ? 1 : 0;
+}
+
 static void set_mail(struct http_call *call, const struct smtp_opts *opts)
 {
     static const long tls[] = {CURLUSESSL_NONE, CURLUSESSL_TRY, CURLUSESSL_ALL};
@@ -452,6 +486,23 @@ static void set_mail(struct http_call *call, const struct smtp_opts *opts)
     curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
     curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_upload);
     curl_easy_setopt(easy, CURLOPT_READDATA, call);
+    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(easy, CURLOPT_XFERINFODATA, call);
+}
+
+static void mail_work(void *arg)
+{
+    struct http_call *call = arg;
+
+    call->mail_code = call->cancelled ? CURLE_ABORTED_BY_CALLBACK : curl_easy_perform(call->easy);
+}
+
+static void mail_done(void *arg)
+{
+    struct http_call *call = arg;
+
+    finish(call, call->mail_code);
 }
 
 struct http_call *smtp_send(struct http_client *client, const struct smtp_opts *opts,
@@ -467,5 +518,6 @@ struct http_call *smtp_send(struct http_client *client, const struct smtp_opts *
         call_new(client, opts->url, opts->ca_file, opts->timeout_ms, 0, done, arg);
     call->smtp = true;
     set_mail(call, opts);
-    return begin(call, err);
+    loop_work(client->loop, mail_work, mail_done, call);
+    return call;
 }

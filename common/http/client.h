@@ -1,5 +1,5 @@
 /* An HTTP client on the loop: curl's multi interface. Redirects are not followed, only http and
- * https are spoken, answers are bounded. SMTP mail goes the same way. */
+ * https are spoken, answers are bounded. SMTP mail goes by a worker. */
 #ifndef GANTRY_HTTP_CLIENT_H
 #define GANTRY_HTTP_CLIENT_H
 
@@ -56,7 +56,8 @@ struct smtp_opts {
     size_t message_len;
     int64_t timeout_ms;
 };
-/* response->status: SMTP's, 250 is good; of a refusal `body` has the reason. */
+/* response->status: SMTP's, 250 is good; of a refusal `body` has the reason. Takes a worker thread
+ * (loop_work()) for as long as it lasts. */
 struct http_call *smtp_send(struct http_client *client, const struct smtp_opts *opts,
                             http_done_fn *done, void *arg, struct err *err);
 
