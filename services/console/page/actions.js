@@ -23,8 +23,8 @@ export function statusOf(action) {
 }
 
 function what(action) {
-  if (action.environment) return h('span.quiet', null, '→ ', action.environment);
-  return h('span.quiet', null, action.kind === 'custom' ? `custom/${action.type || ''}` : action.kind);
+  if (action.environment) return h('span.quiet.cut', null, '→ ', action.environment);
+  return h('span.quiet.cut', null, action.kind === 'custom' ? `custom/${action.type || ''}` : action.kind);
 }
 
 // select(run): what a click does; null: nothing. `chosen`: the run that is shown.

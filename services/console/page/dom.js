@@ -22,7 +22,10 @@ function setProp(node, key, value) {
   else if (key === 'data') for (const [k, v] of Object.entries(value)) node.dataset[k] = v;
   else if (key === 'aria') for (const [k, v] of Object.entries(value)) { if (v !== null && v !== undefined) node.setAttribute(`aria-${k}`, v); }
   else if (key.startsWith('on')) listen(node, key.slice(2).toLowerCase(), value);
-  else if (key === 'keep') node.keep = true; // patch() leaves its children alone
+  else if (key === 'mount') { // a node that lives on by itself: patch() leaves it where it is
+    node.mount = value;
+    if (!value.isConnected) node.append(value);
+  }
   else node.setAttribute(key, value === true ? '' : value);
 }
 
@@ -49,7 +52,8 @@ export function patch(shown, wanted) {
     return shown;
   }
   patchAttributes(shown, wanted);
-  if (!wanted.keep) patchChildren(shown, wanted);
+  if (!wanted.mount) patchChildren(shown, wanted);
+  else if (shown.firstChild !== wanted.mount) shown.replaceChildren(wanted.mount);
   return shown;
 }
 

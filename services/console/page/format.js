@@ -12,13 +12,14 @@ export function span(ms) {
   return `${Math.round(t / (365 * DAY))} y`;
 }
 
-// "0.8 s", "42 s", "3:07 min", "1:02 h": how long it took.
+// "0.8 s", "42 s", "3:07 min", "26 min", "1:02 h": how long it took.
 export function duration(ms) {
   const s = Math.max(0, ms) / 1000;
   if (s < 10) return `${s.toFixed(1)} s`;
   if (s < 100) return `${Math.round(s)} s`;
   const two = (n) => String(Math.floor(n)).padStart(2, '0');
-  if (s < 3600) return `${Math.floor(s / 60)}:${two(s % 60)} min`;
+  if (s < 600) return `${Math.floor(s / 60)}:${two(s % 60)} min`;
+  if (s < 3600) return `${Math.round(s / 60)} min`;
   return `${Math.floor(s / 3600)}:${two((s % 3600) / 60)} h`;
 }
 

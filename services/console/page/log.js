@@ -48,7 +48,7 @@ export class LogView {
     this.followButton = this.toggle('down', 'Follow', () => this.setFollow(!this.follow));
     this.wrapButton = this.toggle('wrap', 'Wrap', () => this.setWrap(!this.wrap));
     this.title = h('strong.cut');
-    this.node = h('div.log', { keep: true }, h('div.log-bar', null, this.title, this.status, h('span.push'), this.search, this.followButton, this.wrapButton), this.body);
+    this.node = h('div.log', null, h('div.log-bar', null, this.title, this.status, h('span.push'), this.search, this.followButton, this.wrapButton), this.body);
     this.body.addEventListener('scroll', () => {
       const atEnd = this.body.scrollHeight - this.body.scrollTop - this.body.clientHeight < 24;
       if (this.follow !== atEnd) this.setFollow(atEnd, false);

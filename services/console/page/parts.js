@@ -57,7 +57,9 @@ export function badge(status, text) {
   const state = f.stateOf(status);
   return h('span.badge', { class: `tone-${state.tone}` }, icon(state.icon), text || state.text);
 }
-export const mark = (status, label) => h('span.mark', { class: `tone-${f.stateOf(status).tone}` }, icon(f.stateOf(status).icon, label));
+// Where there is little room: words only for what is not as it should be.
+export const shortBadge = (status) => (status === 'succeeded'
+  ? h('span.badge.is-short.tone-good', { title: 'succeeded' }, icon('good', 'succeeded')) : badge(status));
 
 export const releaseHref = (pipeline, number) => `/pipelines/${encodeURIComponent(pipeline)}/${number}`;
 export const releaseLink = (pipeline, number, text) => h('a.release-number.num', { href: releaseHref(pipeline, number) }, text || `#${number}`);
@@ -72,6 +74,27 @@ export const empty = (title, ...hint) => h('div.empty', null, h('strong', null, 
 
 export const skeleton = (rows, kind = 'row') => h('div.skeletons', { aria: { busy: 'true', label: 'Loading' } },
   Array.from({ length: rows }, (_, i) => h(`div.skeleton.skeleton-${kind}`, { key: i })));
+
+// Releases as a table, with their pipeline's name unless all are of one.
+export function releaseTable(releases, withPipeline) {
+  const columns = ['Release', 'Status', 'Message', 'Commit', 'Started by', 'Ago', 'Took'];
+  return h('div.table-scroll', { key: 'releases', tabindex: '0', role: 'region', aria: { label: 'Releases' } }, h('table.history', null,
+    h('thead', null, h('tr', null, columns.map((t) => h('th', { scope: 'col', key: t }, t)))),
+    h('tbody', null, releases.map((release) => releaseRow(release, withPipeline)))));
+}
+
+function releaseRow(release, withPipeline) {
+  const last = release.stages.at(-1);
+  return h('tr', { key: `${release.pipeline} ${release.number}` },
+    h('td', null, h('a', { href: releaseHref(release.pipeline, release.number) }, withPipeline && h('strong', null, release.pipeline, ' '), h('span.num', null, `#${release.number}`)),
+      release.type === 'rollback' && h('span.rolled', { title: 'rollback' }, icon('rollback', 'rollback'))),
+    h('td', null, badge(release.status), last && release.status !== 'succeeded' && h('span.quiet.small', null, ` ${last.name}`)),
+    h('td.message', null, h('span.cut', { title: release.message }, release.message || release.startReason || '')),
+    h('td', null, commit(release.commit)),
+    h('td.quiet', null, release.starter?.name || ''),
+    h('td.num', null, ago(release.startedMs)),
+    h('td.num', null, took(release.startedMs, release.endedMs)));
+}
 
 // Votes so far, as "1 of 2".
 export const approvedCount = (approval) => (approval.votes || []).filter((v) => v.verdict === 'approve').length;

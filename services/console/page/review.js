@@ -81,8 +81,8 @@ export function openReview(approval) {
   buttons.append(
     h('button.button', { type: 'button', onClick: () => dialog.close() }, 'Cancel'),
     h('span.push'),
-    h('button.button.danger', { type: 'button', disabled: Boolean(obstacle), onClick: () => cast('reject') }, `Reject ${what}`),
-    h('button.button.primary', { type: 'button', disabled: Boolean(obstacle), onClick: () => cast('approve') }, `Approve ${what}`));
+    h('button.button.danger', { type: 'button', disabled: Boolean(obstacle), onClick: () => cast('reject') }, `Reject release ${approval.release}`),
+    h('button.button.primary', { type: 'button', disabled: Boolean(obstacle), onClick: () => cast('approve') }, `Approve into ${approval.stage}`));
   const dialog = h('dialog.dialog.review', { aria: { labelledby: 'review-title' } },
     h('h2', { id: 'review-title' }, h('span.quiet', null, `${approval.pipeline} #${approval.release}`), ` into ${approval.stage}`),
     approval.message && h('p.asked', null, approval.message),

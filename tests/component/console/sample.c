@@ -304,9 +304,11 @@ static void play_stopped(struct way *way)
     Gantry__V1__ReleaseEvent event = GANTRY__V1__RELEASE_EVENT__INIT;
     Gantry__V1__ReleaseStopping stopping = GANTRY__V1__RELEASE_STOPPING__INIT;
     Gantry__V1__Actor actor = GANTRY__V1__ACTOR__INIT;
+    struct story_approval approval;
 
     build(way, true, NULL);
-    open_gate(way, "staging");
+    deploy(way, "dev", true, NULL);
+    approval = open_gate(way, "staging");
     actor.subject = "token:grace";
     actor.name = "Grace Hopper";
     stopping.release = way->release.number;
@@ -316,6 +318,8 @@ static void play_stopped(struct way *way)
     event.fact_case = GANTRY__V1__RELEASE_EVENT__FACT_RELEASE_STOPPING;
     event.release_stopping = &stopping;
     story_event(way->story, way->release.pipeline, &event);
+    story_approval_closed(way->story, &approval,
+                          GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_STOPPED, NULL);
     story_release_ended(way->story, &way->release, GANTRY__V1__STATUS__STATUS_STOPPED,
                         "Superseded by a hotfix", 0);
 }

@@ -36,7 +36,7 @@ function cell(entries) {
     key: entry.action, class: entry.behind === 0 ? 'tone-good' : entry.behind < 3 ? 'tone-waiting' : 'tone-failed',
     title: entry.behind === 0 ? 'the newest that was built' : `${entry.behind} newer ${entry.behind === 1 ? 'release has' : 'releases have'} been built`,
   },
-  h('span.env-line', null, icon(entry.behind === 0 ? 'good' : 'down'), parts.releaseLink(entry.pipeline, entry.release), entry.behind > 0 && h('span.behind.num', null, `−${entry.behind}`),
+  h('span.env-line', null, icon(entry.behind === 0 ? 'good' : 'down'), parts.releaseLink(entry.pipeline, entry.release), entry.builtBy !== entry.release && h('span.rolled', { title: `the image of release ${entry.builtBy}` }, icon('rollback', 'rolled back')), entry.behind > 0 && h('span.behind.num', null, `−${entry.behind}`),
     h('span.push', null, parts.ago(entry.sinceMs))),
   h('span.env-line.quiet', null, entries.length > 1 && `${entry.action} `, parts.commit(entry.commit), parts.digest(entry.digest)))));
 }

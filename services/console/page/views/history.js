@@ -1,5 +1,5 @@
 // All releases, newest first.
-import { h, icon } from '../dom.js';
+import { h } from '../dom.js';
 import { onEvent, changed } from '../store.js';
 import * as api from '../api.js';
 import * as parts from '../parts.js';
@@ -34,19 +34,6 @@ async function more() {
   changed();
 }
 
-function row(release) {
-  const last = release.stages.at(-1);
-  return h('tr', { key: `${release.pipeline} ${release.number}` },
-    h('td', null, h('a', { href: parts.releaseHref(release.pipeline, release.number) }, h('strong', null, release.pipeline), ` #${release.number}`),
-      release.type === 'rollback' && h('span.rolled', { title: 'rollback' }, icon('rollback', 'rollback'))),
-    h('td', null, parts.badge(release.status), last && release.status !== 'succeeded' && h('span.quiet.small', null, ` ${last.name}`)),
-    h('td.message', null, h('span.cut', { title: release.message }, release.message || release.startReason || '')),
-    h('td', null, parts.commit(release.commit)),
-    h('td.quiet', null, release.starter?.name || ''),
-    h('td.num', null, parts.ago(release.startedMs)),
-    h('td.num', null, parts.took(release.startedMs, release.endedMs)));
-}
-
 export default {
   title: () => 'History',
   open() {
@@ -66,9 +53,7 @@ export default {
       }, name ? f.stateOf(name).text : 'all')))),
       problem && !releases ? parts.problemBox(problem, load) : !releases ? parts.skeleton(8)
         : !releases.length ? parts.empty('No release is like that', 'Choose another status.')
-          : h('div.table-scroll', { key: 'list' }, h('table.history', null,
-            h('thead', null, h('tr', null, ['Release', 'Status', 'Message', 'Commit', 'Started by', 'Ago', 'Took'].map((t) => h('th', { scope: 'col', key: t }, t)))),
-            h('tbody', null, releases.map(row)))),
+          : parts.releaseTable(releases, true),
       next && h('button.button', { type: 'button', key: 'more', onClick: more }, 'Older ones'));
   },
 };

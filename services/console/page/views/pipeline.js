@@ -1,6 +1,7 @@
 // One pipeline: stages as columns joined by transitions; gates stand on the joints.
 import { h, icon } from '../dom.js';
-import { state, loadPipeline, may, voteObstacle, changed } from '../store.js';
+import { state, loadPipeline, may, voteObstacle, changed, onEvent } from '../store.js';
+import * as api from '../api.js';
 import * as parts from '../parts.js';
 import * as f from '../format.js';
 import { askStart, askStop, askRetry, askRollback } from '../ask.js';
@@ -8,17 +9,37 @@ import { openReview } from '../review.js';
 import { steps, stepNodes } from '../actions.js';
 import * as router from '../router.js';
 
+const RECENT = 10;
 let problem = null;
+let recent = [];
+let timer = null;
 
-const load = (name) => loadPipeline(name).then(() => { problem = null; }, (error) => { problem = error; changed(); });
+async function load(name) {
+  try {
+    await loadPipeline(name);
+    problem = null;
+  } catch (error) {
+    problem = error;
+    changed();
+  }
+}
+
+async function loadRecent(name) {
+  try {
+    recent = (await api.get(`pipelines/${encodeURIComponent(name)}/releases?limit=${RECENT}`)).releases;
+  } catch {
+    recent = []; // the stages say what is wrong
+  }
+  changed();
+}
 
 // ---- the way into a stage ----
 
 function waitingCard(pipeline, stage, waiting, isNewest) {
   const open = waiting.approvals.map((brief) => state.approvals?.find((a) => a.approvalId === brief.approvalId) || { ...brief, pipeline: pipeline.name, release: waiting.release, stage: stage.name });
   return h('li.waiting', { key: waiting.release, class: isNewest ? 'is-newest' : '' },
-    h('p.waiting-head', null, icon('waiting', 'waiting'), parts.releaseLink(pipeline.name, waiting.release), parts.commit(waiting.commit), h('span.push', null, parts.ago(waiting.sinceMs))),
-    h('p.cut.small', { title: waiting.message }, waiting.message),
+    h('p.waiting-head', null, icon('waiting', 'waiting'), parts.releaseLink(pipeline.name, waiting.release), h('span.push.quiet', null, parts.ago(waiting.sinceMs))),
+    h('p.cut.small', { title: waiting.message }, parts.commit(waiting.commit), ' ', waiting.message),
     open.length === 0 && h('p.quiet.small', null, 'waits for ', f.heldBy(waiting.heldBy)),
     open.map((approval) => gateVotes(approval)));
 }
@@ -54,10 +75,11 @@ function transition(pipeline, stage, first) {
 function stageButtons(pipeline, stage) {
   const { current } = stage;
   const failed = current?.status === 'failed' || current?.status === 'stopped';
+  const deploys = stage.steps.some((step) => step.some((action) => action.kind === 'deploy'));
   return h('div.stage-buttons', null,
     may('developer') && failed && h('button.button', { type: 'button', onClick: () => askRetry(pipeline.name, current.release, stage.name) }, icon('retry'), 'Retry'),
     may('developer') && current?.status === 'in-progress' && h('button.button', { type: 'button', onClick: () => askStop(pipeline.name, current.release) }, icon('stop'), 'Stop'),
-    may('operator') && stage.good && h('button.button', { type: 'button', title: 'Put an earlier release’s image there', onClick: () => askRollback(pipeline.name, stage.name, current?.status === 'succeeded' ? current.release : null) }, icon('rollback'), 'Roll back'));
+    may('operator') && stage.good && deploys && h('button.button', { type: 'button', title: 'Put an earlier release’s image there', onClick: () => askRollback(pipeline.name, stage.name, current?.status === 'succeeded' ? current.release : null) }, icon('rollback'), 'Roll back'));
 }
 
 function currentCard(pipeline, stage) {
@@ -74,7 +96,7 @@ function currentCard(pipeline, stage) {
 function stageColumn(pipeline, stage) {
   const { current, good } = stage;
   return h('li.stage', { key: stage.name, class: `tone-${f.stateOf(current?.status).tone}` },
-    h('header.stage-head', null, h('h2.cut', { title: stage.name }, stage.name), parts.badge(current?.status)),
+    h('header.stage-head', null, h('h2.cut', { title: stage.name }, stage.name), parts.shortBadge(current?.status)),
     currentCard(pipeline, stage),
     h('footer.stage-foot', null,
       good && good.release !== current?.release && h('p.quiet.small', null, 'last good ', parts.releaseLink(pipeline.name, good.release), ' ', parts.ago(good.sinceMs), ' ago'),
@@ -108,7 +130,13 @@ export default {
   title: ({ pipeline }) => pipeline,
   open({ pipeline }) {
     problem = null;
+    recent = [];
     load(pipeline);
+    loadRecent(pipeline);
+    return onEvent((event) => {
+      if (event && (event.pipeline !== pipeline || !/\.(release|stage)\./.test(event.type))) return;
+      timer ||= setTimeout(() => { timer = null; loadRecent(pipeline); }, 200);
+    });
   },
   render({ pipeline: name }) {
     const pipeline = state.details.get(name);
@@ -117,6 +145,7 @@ export default {
     if (!pipeline) return h('section', null, h('h1', null, name), parts.skeleton(3, 'column'));
     return h('section.pipeline', null, head(pipeline), notices(pipeline),
       h('div.flow-scroll', { tabindex: '0', role: 'region', aria: { label: 'Stages' } },
-        h('ol.flow', null, pipeline.stages.map((stage, i) => [transition(pipeline, stage, i === 0), stageColumn(pipeline, stage)]))));
+        h('ol.flow', null, pipeline.stages.map((stage, i) => [transition(pipeline, stage, i === 0), stageColumn(pipeline, stage)]))),
+      recent.length > 0 && h('section.recent', null, h('h2', null, 'Recent releases'), parts.releaseTable(recent, false)));
   },
 };

@@ -107,7 +107,7 @@ function logPart() {
   const run = runToShow();
   if (!run) return h('div.log-none', { key: 'none' }, parts.empty('Nothing has run yet', 'The log of each action stands here.'));
   log.open(run.runId, `${run.stage} / ${run.action}${run.number > 1 ? ` (${run.number}.)` : ''}`, run.attempt);
-  return h('div.log-place', { key: 'log', keep: true }, log.node);
+  return h('div.log-place', { key: 'log', mount: log.node });
 }
 
 // ---- what belongs to it ----
