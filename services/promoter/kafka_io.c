@@ -143,12 +143,45 @@ static int follow_state(struct promoter *app, int32_t partition, int64_t offset,
     return bus_follower_add(app->state_reader, TOPIC_PROMOTER_STATE, partition, offset, err);
 }
 
+static void on_ledger(struct bus_follower *follower, const struct bus_record *record, void *arg)
+{
+    struct promoter *app = arg;
+
+    (void)follower;
+    if (app->slots[record->partition].partition)
+        partition_on_ledger(app->slots[record->partition].partition, record);
+}
+
+static void on_ledger_end(struct bus_follower *follower, enum topic topic, int32_t number,
+                          int64_t end, void *arg)
+{
+    struct promoter *app = arg;
+
+    (void)follower;
+    (void)topic;
+    if (app->slots[number].partition)
+        partition_on_ledger_end(app->slots[number].partition, end);
+}
+
+/* Made when it is first needed: librdkafka asks for a topic's leaders when it connects, but of one
+ * that is added to a connected client only within the second. */
+static int follow_ledger(struct promoter *app, int32_t partition, int64_t offset, struct err *err)
+{
+    const struct bus_follower_handler handler = {
+        .on_record = on_ledger, .on_end = on_ledger_end, .arg = app};
+
+    if (!app->ledger_reader &&
+        bus_follower_new(&app->ledger_reader, app->svc->bus, &handler, err) < 0)
+        return -1;
+    return bus_follower_add(app->ledger_reader, TOPIC_LEDGER, partition, offset, err);
+}
+
 static int follow(enum topic topic, int32_t partition, int64_t offset, void *arg, struct err *err)
 {
     struct promoter *app = arg;
 
     if (topic == TOPIC_LEDGER)
-        return bus_follower_add(app->ledger_reader, topic, partition, offset, err);
+        return follow_ledger(app, partition, offset, err);
     if (!app->slots[partition].reads_state) {
         app->slots[partition].reads_state = true;
         app->restoring++;
@@ -161,7 +194,8 @@ static void unfollow(enum topic topic, int32_t partition, void *arg)
     struct promoter *app = arg;
 
     if (topic == TOPIC_LEDGER) {
-        bus_follower_remove(app->ledger_reader, topic, partition);
+        if (app->ledger_reader)
+            bus_follower_remove(app->ledger_reader, topic, partition);
         return;
     }
     if (!app->slots[partition].reads_state)

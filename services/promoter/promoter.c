@@ -151,46 +151,16 @@ static void on_input_end(struct bus_group *group, enum topic topic, int32_t numb
         partition_on_input_end(app->slots[number].partition, topic, end);
 }
 
-static void on_ledger(struct bus_follower *follower, const struct bus_record *record, void *arg)
-{
-    struct promoter *app = arg;
-
-    (void)follower;
-    if (app->slots[record->partition].partition)
-        partition_on_ledger(app->slots[record->partition].partition, record);
-}
-
-static void on_ledger_end(struct bus_follower *follower, enum topic topic, int32_t number,
-                          int64_t end, void *arg)
-{
-    struct promoter *app = arg;
-
-    (void)follower;
-    (void)topic;
-    if (app->slots[number].partition)
-        partition_on_ledger_end(app->slots[number].partition, end);
-}
-
 /* ---- environments ---- */
 
-static void on_definition(struct bus_follower *follower, const struct bus_record *record, void *arg)
+static void check_environments(struct promoter *app)
 {
-    struct promoter *app = arg;
-
-    (void)follower;
-    environments_apply(app->environments, record);
-}
-
-static void on_definition_end(struct bus_follower *follower, enum topic topic, int32_t number,
-                              int64_t end, void *arg)
-{
-    struct promoter *app = arg;
-
-    (void)topic;
-    (void)number;
-    (void)end;
-    if (app->environments_known || !bus_follower_caught_up(follower))
+    if (app->environments_known)
         return;
+    for (int32_t i = 0; i < app->partitions; i++)
+        if (app->slots[i].definition_end < 0 ||
+            app->slots[i].definition_below < app->slots[i].definition_end)
+            return;
     app->environments_known = true;
     log_info("environments read", LOG_I("count", environments_count(app->environments)));
     svc_ready(app->svc, "environments", true, "");
@@ -199,7 +169,70 @@ static void on_definition_end(struct bus_follower *follower, enum topic topic, i
             partition_poke(app->slots[i].partition);
 }
 
+static void on_definition(struct bus_follower *follower, const struct bus_record *record, void *arg)
+{
+    struct promoter *app = arg;
+
+    (void)follower;
+    environments_apply(app->environments, record);
+    app->slots[record->partition].definition_below = record->offset + 1;
+    check_environments(app);
+}
+
+static void on_definition_end(struct bus_follower *follower, enum topic topic, int32_t number,
+                              int64_t end, void *arg)
+{
+    struct promoter *app = arg;
+
+    (void)follower;
+    (void)topic;
+    app->slots[number].definition_below = end;
+    check_environments(app);
+}
+
+static void ask_definition_ends(struct promoter *app);
+
+static void on_definition_ends(const struct bus_end *ends, size_t count, const struct err *err,
+                               void *arg)
+{
+    struct promoter *app = arg;
+
+    if (app->stopping)
+        return;
+    if (err) {
+        ask_definition_ends(app);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) /* one that is empty has nothing to wait for */
+        app->slots[ends[i].partition].definition_end =
+            ends[i].begin < ends[i].end ? ends[i].end : 0;
+    check_environments(app);
+}
+
+/* Asked for rather than waited for: at the end of a topic Kafka answers only after
+ * fetch.wait.max.ms. */
+static void ask_definition_ends(struct promoter *app)
+{
+    struct bus_end *ask = mem_alloc((size_t)app->partitions * sizeof(*ask));
+
+    for (int32_t i = 0; i < app->partitions; i++)
+        ask[i] = (struct bus_end){.topic = TOPIC_DEFINITION, .partition = i};
+    bus_ends(app->svc->bus, ask, (size_t)app->partitions, DESCRIBE_TIMEOUT_MS, on_definition_ends,
+             app);
+    free(ask);
+}
+
 /* ---- topics ---- */
+
+/* Offset 0 rather than the beginning, which is a question of its own to Kafka; what is gone is
+ * skipped. */
+static int64_t from_first(enum topic topic, int32_t partition, void *arg)
+{
+    (void)topic;
+    (void)partition;
+    (void)arg;
+    return 0;
+}
 
 static int begin(struct promoter *app, int32_t partitions, struct err *err)
 {
@@ -208,8 +241,6 @@ static int begin(struct promoter *app, int32_t partitions, struct err *err)
                                                     .on_revoke = on_revoke,
                                                     .on_end = on_input_end,
                                                     .arg = app};
-    const struct bus_follower_handler ledger_handler = {
-        .on_record = on_ledger, .on_end = on_ledger_end, .arg = app};
     const struct bus_follower_handler definition_handler = {
         .on_record = on_definition, .on_end = on_definition_end, .arg = app};
     const struct bus_group_conf group_conf = {
@@ -223,13 +254,14 @@ static int begin(struct promoter *app, int32_t partitions, struct err *err)
     app->slots = mem_alloc((size_t)partitions * sizeof(*app->slots));
     for (int32_t i = 0; i < partitions; i++) {
         app->slots[i].app = app;
+        app->slots[i].definition_end = -1;
         app->slots[i].timer = loop_timer_new(app->svc->loop, on_timer, &app->slots[i]);
     }
-    if (bus_follower_new(&app->ledger_reader, app->svc->bus, &ledger_handler, err) < 0 ||
-        bus_follower_new(&app->definition_reader, app->svc->bus, &definition_handler, err) < 0 ||
-        bus_follower_add_all(app->definition_reader, TOPIC_DEFINITION, partitions, NULL, NULL,
+    if (bus_follower_new(&app->definition_reader, app->svc->bus, &definition_handler, err) < 0 ||
+        bus_follower_add_all(app->definition_reader, TOPIC_DEFINITION, partitions, from_first, NULL,
                              err) < 0)
         return -1;
+    ask_definition_ends(app);
     return bus_group_new(&app->group, app->svc->bus, &group_conf, &group_handler, err);
 }
 

@@ -27,7 +27,9 @@ struct promoter_slot {
     struct partition *partition; /* NULL: not owned, or the topics are not as they must be */
     struct loop_timer *timer;
     bool assigned;
-    bool reads_state; /* promoter.state of it is followed */
+    int64_t definition_below, definition_end; /* of `definition`: read so far, to be read; -1: not
+                                                 known yet */
+    bool reads_state;                         /* promoter.state of it is followed */
 };
 
 struct promoter {
