@@ -2,9 +2,12 @@
  * its environment, the whole request as JSON on standard input, and nothing of this service's
  * environment; its output is the run's log and its exit code the outcome. */
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -28,9 +31,9 @@ struct command_run {
     enum executor_stop stop; /* 0: none asked for */
 };
 
+/* The executor's run may be gone already. */
 static void run_free(struct command_run *cr)
 {
-    executor_run_set_data(cr->run, NULL);
     free(cr->environment);
     free(cr->pipeline);
     free(cr->run_id);
@@ -53,22 +56,20 @@ static void finish(struct command_run *cr, Gantry__V1__Outcome outcome, int exit
     executor_finished(run, &finished);
 }
 
+/* `reason` may stand in *cr. */
 static void end_as(struct command_run *cr, Gantry__V1__Outcome outcome, int exit_code,
                    const char *reason)
 {
-    /* The name is read by finish(), the rest of the run is gone after it. */
-    struct command_run copy = *cr;
-
+    executor_run_set_data(cr->run, NULL);
+    finish(cr, outcome, exit_code, reason);
     run_free(cr);
-    finish(&copy, outcome, exit_code, reason);
 }
 
 static void end_dropped(struct command_run *cr)
 {
-    struct executor_run *run = cr->run;
-
+    executor_run_set_data(cr->run, NULL);
+    executor_dropped(cr->run);
     run_free(cr);
-    executor_dropped(run);
 }
 
 static void on_output(struct loop_child *child, const char *data, size_t len, void *arg)
@@ -110,6 +111,16 @@ static void on_exit_(struct loop_child *child, const struct loop_child_exit *res
     }
 }
 
+/* Under a prefix of its own: whoever may start a release must not set PATH, LD_PRELOAD or BASH_ENV
+ * beside this environment's credentials. */
+static void add_variable(const Gantry__V1__KeyValue *variable, struct strv *out)
+{
+    const char *key = variable->key;
+
+    if (key[strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")] == '\0')
+        strv_addf(out, "GANTRY_VAR_%s=%s", key, variable->value);
+}
+
 static void add_environment(const struct command_run *cr, const Gantry__V1__ActionRequest *request,
                             struct strv *out)
 {
@@ -118,9 +129,7 @@ static void add_environment(const struct command_run *cr, const Gantry__V1__Acti
 
     strv_add(out, PATH);
     for (size_t i = 0; i < request->n_variables; i++)
-        if (!strchr(request->variables[i]->key, '.') &&
-            !str_starts(request->variables[i]->key, "GANTRY_"))
-            strv_addf(out, "%s=%s", request->variables[i]->key, request->variables[i]->value);
+        add_variable(request->variables[i], out);
     for (size_t i = 0; i < cr->command->env.count; i++)
         strv_add(out, cr->command->env.items[i]);
     strv_addf(out, "GANTRY_PIPELINE=%s", request->pipeline);
@@ -150,8 +159,20 @@ static int64_t timeout_of(const struct command *command, const Gantry__V1__Actio
     return timeout_ms;
 }
 
+/* A deployer that is killed takes its commands along: a run that is then started again elsewhere
+ * must not meet its former self. */
+static int die_with_us(void *arg)
+{
+    const pid_t *us = arg;
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+        return -1;
+    return getppid() == *us ? 0 : -1;
+}
+
 static void spawn(struct command_run *cr)
 {
+    pid_t us = getpid();
     const Gantry__V1__ActionRequest *request = executor_run_request(cr->run);
     struct strv env = {0};
     json_t *json = event_to_json(request);
@@ -163,7 +184,10 @@ static void spawn(struct command_run *cr)
                                    .merge_stderr = true,
                                    .on_output = on_output,
                                    .on_exit = on_exit_,
-                                   .arg = cr};
+                                   .arg = cr,
+                                   .pre_exec = die_with_us,
+                                   .pre_exec_arg = &us,
+                                   .pre_exec_shares = true};
     char reason[ERR_MSG_MAX + 128];
     struct err err;
 

@@ -63,8 +63,9 @@ void command_log_ready(struct executor_run *run);
 
 /* ---- fence.c: blocking, for a worker thread ---- */
 
-/* Notes that the Decision at `order` is about to change the target. ERR_CONFLICT: a newer one did
- * already. The note is on the disk when this returns 0. */
+/* Notes that the Decision at `order` (its epoch and sequence; it may ask for several runs) is about
+ * to change the target. ERR_CONFLICT: a newer one did already. The note is on the disk when this
+ * returns 0. */
 int fence_raise(const char *folder, const char *environment, const char *pipeline,
                 const struct event_order *order, const char *run_id, struct err *err);
 

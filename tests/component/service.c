@@ -178,7 +178,7 @@ void service_teardown(struct service *s)
 {
     if (!s->loop)
         return;
-    if (s->child)
+    if (s->child && !s->ended)
         service_end(s, SIGTERM);
     bus_follower_free(s->follower);
     bus_producer_free(s->producer);
@@ -232,8 +232,8 @@ static bool is_up(struct service *s, void *arg)
 
 void service_start(struct service *s, bool wait_ready)
 {
-    static const char *const passed[] = {"PATH", "HOME", "ASAN_OPTIONS", "UBSAN_OPTIONS",
-                                         "LSAN_OPTIONS"};
+    static const char *const passed[] = {"PATH",         "HOME",          "OWN_SECRET",
+                                         "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"};
     struct strv env = {0};
     struct err err;
 
@@ -260,7 +260,8 @@ void service_start(struct service *s, bool wait_ready)
 
 int service_end(struct service *s, int signo)
 {
-    kill(loop_child_pid(s->child), signo);
+    if (!s->ended)
+        kill(loop_child_pid(s->child), signo);
     loop_run_for(s->loop, WAIT_MS, &s->ended);
     assert_true(s->ended);
     s->child = NULL;
