@@ -196,8 +196,8 @@ static void seek_done(void *arg)
         else
             again = true;
     }
-    if (again)
-        loop_timer_arm(consumer->seek_timer, SEEK_AGAIN_MS);
+    /* Those asked for meanwhile start now; there may be none. */
+    loop_timer_arm(consumer->seek_timer, again ? SEEK_AGAIN_MS : 0);
     seek_free(seek);
 }
 
