@@ -15,10 +15,12 @@
 
 #define PAUSE_BYTES    (4 * 1024 * 1024) /* read ahead of the writer */
 #define RESUME_BYTES   (1024 * 1024)
+#define ENDS_MS        30000
 #define PRUNE_EVERY_MS (10 * 60 * 1000)
 
-enum { PLACE_EVENT, PLACE_DEFINITION, PLACE_LOG, PLACE_COUNT };
-static const enum topic stored_topics[PLACE_COUNT] = {TOPIC_EVENT, TOPIC_DEFINITION, TOPIC_LOG};
+enum { PLACE_EVENT, PLACE_DEFINITION, PLACE_LOG, PLACE_ACCESS, PLACE_COUNT };
+static const enum topic followed[PLACE_COUNT] = {TOPIC_EVENT, TOPIC_DEFINITION, TOPIC_LOG,
+                                                 TOPIC_ACCESS};
 
 enum item_kind { ITEM_RECORD, ITEM_COMPLETE, ITEM_PRUNE };
 
@@ -33,11 +35,18 @@ struct item {
     uint8_t value[];
 };
 
-/* How far a partition of a stored topic was read. */
+/* How far a partition was read. */
 struct place {
-    int64_t next_offset; /* committed; 0: nothing yet */
+    int64_t next_offset; /* committed; 0: nothing yet, and always so of `access` */
     char last_id[64];    /* ce_id of the record before it */
     bool checked;        /* that record, or a later one, was seen since the start */
+    int64_t seen;        /* the next to come */
+    int64_t end;         /* where it ended when asked after the start; -1: not known */
+};
+
+/* Asks where the partitions end; outlives an ingest that is freed before the answer. */
+struct asking {
+    struct ingest *ingest;
 };
 
 struct ingest {
@@ -48,6 +57,7 @@ struct ingest {
     struct bus_follower *follower;
     struct loop_timer *prune;
     struct place *places[PLACE_COUNT]; /* [partitions] each */
+    struct asking *asking;
     struct metric *records, *undecodable;
     bool paused;
     bool complete; /* the file once held all there was */
@@ -63,10 +73,15 @@ struct ingest {
 static int place_index(enum topic topic)
 {
     for (int i = 0; i < PLACE_COUNT; i++) {
-        if (stored_topics[i] == topic)
+        if (followed[i] == topic)
             return i;
     }
     return -1;
+}
+
+static struct place *place_of(struct ingest *ingest, enum topic topic, int32_t partition)
+{
+    return &ingest->places[place_index(topic)][partition];
 }
 
 static void rebuild(struct ingest *ingest, const char *why);
@@ -166,23 +181,74 @@ static void item_committed(struct ingest *ingest, struct item *item)
     if (item->kind == ITEM_COMPLETE) {
         note_complete(ingest);
     } else if (item->kind == ITEM_RECORD) {
-        struct place *place = &ingest->places[place_index(record->topic)][record->partition];
-        place->next_offset = record->offset + 1;
+        place_of(ingest, record->topic, record->partition)->next_offset = record->offset + 1;
         metric_add(ingest->records, 1);
         if (!ingest->rebuilding)
             ingest->handler.applied(record, ingest->handler.arg);
     }
 }
 
+/* By the ends that were asked for: librdkafka says so itself only after a fetch that found nothing,
+ * which the broker holds up for its longest. */
+static bool is_caught_up(const struct ingest *ingest)
+{
+    for (int i = 0; i < PLACE_COUNT; i++) {
+        for (int32_t p = 0; p < ingest->conf.partitions; p++) {
+            const struct place *place = &ingest->places[i][p];
+            if (place->end < 0 || place->seen < place->end)
+                return bus_follower_caught_up(ingest->follower);
+        }
+    }
+    return true;
+}
+
 static void complete_if_caught_up(struct ingest *ingest)
 {
-    if (ingest->rebuilding || !ingest->follower || !bus_follower_caught_up(ingest->follower))
+    if (ingest->completing || ingest->rebuilding || !is_caught_up(ingest))
         return;
     ingest->access_known = true;
-    if (ingest->completing)
-        return;
     ingest->completing = true;
     add_mark(ingest, ITEM_COMPLETE);
+}
+
+static void on_ends(const struct bus_end *ends, size_t count, const struct err *err, void *arg)
+{
+    struct asking *asking = arg;
+    struct ingest *ingest = asking->ingest;
+
+    if (ingest && (!err || err->code == ERR_NONE)) {
+        for (size_t i = 0; i < count; i++) {
+            /* Nothing to be read there: all of it was deleted by age. */
+            bool is_empty = ends[i].begin >= ends[i].end;
+            place_of(ingest, ends[i].topic, ends[i].partition)->end = is_empty ? 0 : ends[i].end;
+        }
+        complete_if_caught_up(ingest);
+    }
+    if (ingest)
+        ingest->asking = NULL;
+    free(asking);
+}
+
+static void ask_ends(struct ingest *ingest)
+{
+    size_t count = 0;
+    struct bus_end *ask = mem_alloc(sizeof(*ask) * PLACE_COUNT * (size_t)ingest->conf.partitions);
+
+    for (int i = 0; i < PLACE_COUNT; i++) {
+        for (int32_t p = 0; p < ingest->conf.partitions; p++)
+            ask[count++] = (struct bus_end){.topic = followed[i], .partition = p};
+    }
+    ingest->asking = mem_alloc(sizeof(*ingest->asking));
+    ingest->asking->ingest = ingest;
+    bus_ends(ingest->conf.svc->bus, ask, count, ENDS_MS, on_ends, ingest->asking);
+    free(ask);
+}
+
+static void forget_asking(struct ingest *ingest)
+{
+    if (ingest->asking)
+        ingest->asking->ingest = NULL;
+    ingest->asking = NULL;
 }
 
 static void on_committed(void *const *items, size_t count, void *arg)
@@ -221,7 +287,7 @@ static void on_failed(const struct err *err, void *arg)
 static bool check_place(struct ingest *ingest, const struct bus_record *record,
                         const struct event_meta *meta)
 {
-    struct place *place = &ingest->places[place_index(record->topic)][record->partition];
+    struct place *place = place_of(ingest, record->topic, record->partition);
     bool first = !place->checked;
 
     place->checked = true;
@@ -281,50 +347,47 @@ static void on_record(struct bus_follower *follower, const struct bus_record *re
     if (record->topic == TOPIC_ACCESS) {
         if (record->value)
             apply_access(ingest, record);
-        return;
+    } else {
+        /* Headers that do not fit leave the id empty; the value decides. */
+        if (event_read_headers(&meta, record->headers, record->header_count, NULL) != 0)
+            meta.id[0] = '\0';
+        if (check_place(ingest, record, &meta))
+            add_record(ingest, record, &meta);
     }
-    /* Headers that do not fit leave the id empty; the value decides. */
-    if (event_read_headers(&meta, record->headers, record->header_count, NULL) != 0)
-        meta.id[0] = '\0';
-    if (check_place(ingest, record, &meta))
-        add_record(ingest, record, &meta);
+    place_of(ingest, record->topic, record->partition)->seen = record->offset + 1;
+    complete_if_caught_up(ingest);
 }
 
 static void on_end(struct bus_follower *follower, enum topic topic, int32_t partition,
                    int64_t end_offset, void *arg)
 {
     struct ingest *ingest = arg;
-    int index = place_index(topic);
+    struct place *place = place_of(ingest, topic, partition);
 
     if (follower != ingest->follower || ingest->rebuilding)
         return;
-    if (index >= 0) {
-        struct place *place = &ingest->places[index][partition];
-        if (!place->checked && end_offset < place->next_offset) {
-            rebuild(ingest, "a topic ends before what was read of it");
-            return;
-        }
-    }
-    complete_if_caught_up(ingest);
+    if (!place->checked && end_offset < place->next_offset)
+        rebuild(ingest, "a topic ends before what was read of it");
+    else
+        complete_if_caught_up(ingest);
 }
 
 /* From the last record that was stored, to see whether it is still there. */
 static int64_t start_offset(enum topic topic, int32_t partition, void *arg)
 {
-    struct ingest *ingest = arg;
-    int index = place_index(topic);
+    int64_t next = place_of(arg, topic, partition)->next_offset;
 
-    if (index < 0 || ingest->places[index][partition].next_offset == 0)
-        return BUS_BEGINNING;
-    return ingest->places[index][partition].next_offset - 1;
+    return next == 0 ? BUS_BEGINNING : next - 1;
 }
 
 /* ---- opening and rebuilding ---- */
 
 static void read_places(struct ingest *ingest)
 {
-    for (int i = 0; i < PLACE_COUNT; i++)
-        memset(ingest->places[i], 0, sizeof(struct place) * (size_t)ingest->conf.partitions);
+    for (int i = 0; i < PLACE_COUNT; i++) {
+        for (int32_t p = 0; p < ingest->conf.partitions; p++)
+            ingest->places[i][p] = (struct place){.end = -1};
+    }
     struct sqlite_rows *rows = sqlite_select(
         ingest->writer, "SELECT topic, partition, next_offset, last_id FROM positions");
     while (sqlite_next(rows)) {
@@ -334,7 +397,7 @@ static void read_places(struct ingest *ingest)
         if (index < 0 || partition < 0 || partition >= ingest->conf.partitions)
             continue;
         struct place *place = &ingest->places[index][partition];
-        place->next_offset = sqlite_int(rows, 2);
+        place->next_offset = place->seen = sqlite_int(rows, 2);
         snprintf(place->last_id, sizeof(place->last_id), "%s", sqlite_text(rows, 3));
     }
     sqlite_rows_end(rows);
@@ -387,15 +450,14 @@ static int begin(struct ingest *ingest, struct err *err)
                                                                .failed = on_failed,
                                                                .drop = item_free,
                                                                .arg = ingest});
-    if (bus_follower_new(&ingest->follower, ingest->conf.svc->bus, &handler, err) != 0 ||
-        bus_follower_add_all(ingest->follower, TOPIC_ACCESS, ingest->conf.partitions, start_offset,
-                             ingest, err) != 0)
+    if (bus_follower_new(&ingest->follower, ingest->conf.svc->bus, &handler, err) != 0)
         return -1;
     for (int i = 0; i < PLACE_COUNT; i++) {
-        if (bus_follower_add_all(ingest->follower, stored_topics[i], ingest->conf.partitions,
+        if (bus_follower_add_all(ingest->follower, followed[i], ingest->conf.partitions,
                                  start_offset, ingest, err) != 0)
             return -1;
     }
+    ask_ends(ingest);
     return 0;
 }
 
@@ -427,6 +489,7 @@ static void rebuild(struct ingest *ingest, const char *why)
     ingest->complete = false;
     svc_ready(ingest->conf.svc, "read-model", false, "reading the topics");
     ingest->handler.rebuilding(ingest->handler.arg);
+    forget_asking(ingest);
     store_batch_close(ingest->batch, on_closed_for_rebuild, ingest);
 }
 
@@ -487,6 +550,7 @@ void ingest_free(struct ingest *ingest)
 {
     if (!ingest)
         return;
+    forget_asking(ingest);
     loop_timer_free(ingest->prune);
     bus_follower_free(ingest->follower);
     close_files(ingest);
