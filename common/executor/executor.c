@@ -35,7 +35,8 @@ static void on_tick(void *arg)
         struct executor_run *run = it.value;
         run_resend(run);
         run_heartbeat(run, now);
-        if (!run->owned && run->state == RUN_RUNNING && now - run->revoked_ms >= REVOKED_KEEP_MS)
+        if (!run->owned && run->state == RUN_RUNNING &&
+            now - run->revoked_ms >= ex->conf.revoked_keep_ms)
             run_tell(run, EXECUTOR_REVOKED, "Its partition went to another executor");
     }
     executor_pump(ex);
@@ -239,6 +240,8 @@ int executor_new(struct executor **out, struct loop *loop, struct bus *bus,
     ex->conf = *conf;
     ex->conf.group = NULL;
     ex->conf.instance = NULL;
+    if (!ex->conf.revoked_keep_ms)
+        ex->conf.revoked_keep_ms = REVOKED_KEEP_MS;
     ex->instance = mem_strdup(conf->instance ? conf->instance : "");
     ex->handler = *handler;
     ex->partitions = mem_alloc((size_t)conf->partitions * sizeof(*ex->partitions));

@@ -67,9 +67,10 @@ struct executor_conf {
     enum topic results;  /* TOPIC_RESULT_BUILD ... */
     const char *group;   /* NULL: <prefix>.<service> */
     const char *instance;
-    int32_t partitions; /* of the per-pipeline topics (common.partitions) */
-    unsigned slots;     /* runs at once; at least 1 */
-    struct metrics *metrics;
+    int32_t partitions;      /* of the per-pipeline topics (common.partitions) */
+    unsigned slots;          /* runs at once; at least 1 */
+    struct metrics *metrics; /* required */
+    int64_t revoked_keep_ms; /* 0: 30,000 */
 };
 
 int executor_new(struct executor **out, struct loop *loop, struct bus *bus,
