@@ -270,11 +270,12 @@ static const struct release *ahead_of(const struct engine_state *state,
     const char *name = stage_at(release)->name;
     bool queued = state_definition(state)->mode == DEF_QUEUED;
     const struct release *ahead = NULL;
+    bool waiting = release->phase == RELEASE_WAITING; /* else it comes again, behind all */
     for (size_t i = 0; i < state->releases.count; i++) {
         const struct release *other = state_release_at(state, i);
         if (other == release || !waits_at(other, name))
             continue;
-        if (queued ? other->arrived < release->arrived
+        if (queued ? !waiting || other->arrived < release->arrived
                    : release_is_rollback(other) && !release_is_rollback(release) &&
                          gates_passed(other)) {
             if (!ahead || other->arrived > ahead->arrived)
@@ -284,10 +285,10 @@ static const struct release *ahead_of(const struct engine_state *state,
     return ahead;
 }
 
-static void say_waiting(struct plan *plan, const struct release *release,
-                        const struct release *ahead)
+void plan_waiting(struct plan *plan, const struct release *release)
 {
     const struct def_stage *stage = stage_at(release);
+    const struct release *ahead = ahead_of(plan->state, release);
     const struct release *occupant = state_occupant(plan->state, stage->name);
     size_t room = release->gate_count + 2, n = 0;
     char **held = arena_alloc(plan->arena, room * sizeof(*held));
@@ -297,7 +298,8 @@ static void say_waiting(struct plan *plan, const struct release *release,
     if (ahead)
         held[n++] = arena_printf(plan->arena, "behind:%llu", (unsigned long long)ahead->number);
     for (size_t i = 0; gates_apply(release) && i < release->gate_count; i++) {
-        if (!release->gates[i] || release->gates[i]->state != APPROVAL_GIVEN)
+        if (release->phase == RELEASE_REFUSED || !release->gates[i] ||
+            release->gates[i]->state != APPROVAL_GIVEN)
             held[n++] = plan_string(plan, stage->gates[i].name);
     }
     Gantry__V1__StageWaiting *m =
@@ -349,7 +351,7 @@ static bool advance_waiting(struct plan *plan, uint64_t number)
     }
     bool changed = false;
     if (!release->told) {
-        say_waiting(plan, release, ahead);
+        plan_waiting(plan, release);
         changed = true;
     }
     /* In a queue only the first is asked about: what it brings depends on who went before. */

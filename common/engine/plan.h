@@ -58,6 +58,8 @@ void plan_advance(struct plan *plan, uint64_t first);
 /* Ends a release that waits on a transition: its approvals close with `outcome`. */
 void plan_end_waiting(struct plan *plan, uint64_t number, int outcome, int status,
                       const char *reason, uint64_t superseded_by);
+/* Says that a release waits on its transition, and what holds it. */
+void plan_waiting(struct plan *plan, const struct release *release);
 /* Ends the runs of a release inside a stage, telling executors to stop. */
 void plan_abandon(struct plan *plan, uint64_t number, const char *reason);
 

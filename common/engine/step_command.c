@@ -282,11 +282,7 @@ static void step_retry(struct commanding *c)
         return;
     plan_command_taken(plan, c->what);
     if (release->phase == RELEASE_REFUSED) {
-        Gantry__V1__StageWaiting *m =
-            PLAN_MESSAGE(plan, Gantry__V1__StageWaiting, gantry__v1__stage_waiting__init);
-        m->release = retry->release;
-        m->stage = plan_string(plan, retry->stage);
-        plan_change(plan, GANTRY__V1__CHANGE__WHAT_STAGE_WAITING, m);
+        plan_waiting(plan, release);
     } else {
         Gantry__V1__StageEntered *m =
             PLAN_MESSAGE(plan, Gantry__V1__StageEntered, gantry__v1__stage_entered__init);

@@ -313,6 +313,9 @@ static void in_not_ok(struct script *t)
     const struct asked *asked = asked_of(t, t->s->runs);
     Gantry__V1__ActionResult m = GANTRY__V1__ACTION_RESULT__INIT;
     Gantry__V1__Finished finished = GANTRY__V1__FINISHED__INIT;
+    Gantry__V1__KeyValue values[WORDS_MAX], *items[WORDS_MAX];
+    finished.n_exported = pairs(t, 3, values, items);
+    finished.exported = items;
     finished.outcome = str_eq(word(t, 0), "lost")      ? GANTRY__V1__OUTCOME__OUTCOME_LOST
                        : str_eq(word(t, 0), "stopped") ? GANTRY__V1__OUTCOME__OUTCOME_STOPPED
                                                        : GANTRY__V1__OUTCOME__OUTCOME_FAILED;
@@ -321,6 +324,8 @@ static void in_not_ok(struct script *t)
     m.finished = &finished;
     result(t, asked, &m);
     free(finished.reason);
+    for (size_t i = 0; i < finished.n_exported; i++)
+        free(values[i].key);
 }
 
 static void in_vote(struct script *t)

@@ -8,7 +8,7 @@
  *   stop N wait|abandon | retry N STAGE [all] | rollback STAGE N   [by=PERSON]
  *   unknown-definition                    a start whose definition was never taken
  *   started N STAGE/ACTION [attempt=A] | progress N STAGE/ACTION
- *   ok N STAGE/ACTION [NAME=VALUE ...] | fail | lost | stopped N STAGE/ACTION [REASON]
+ *   ok N STAGE/ACTION [NAME=VALUE ...] | fail | lost | stopped N STAGE/ACTION [REASON] [NAME=VALUE]
  *   approve N STAGE/GATE PERSON [digest=D] | reject N STAGE/GATE PERSON [COMMENT]
  *   pass DURATION                         then the clock, until nothing is due
  *

@@ -77,6 +77,15 @@ static const struct rule rules[] = {
      "  done 1 build/say failed: 'text' uses {{actions.image.VERSION}}, which has no value**\n"
      "  stage 1 build failed: action 'say' failed\n"
      "  ended 1 failed**\n"},
+    {"what a failed run exported is visible to nobody",
+     "define vars\n"
+     "push 0001\n"
+     "fail 1 build/image exit VERSION=9\n"
+     "retry 1 build\n"
+     "ok 1 build/image\n"
+     "  ...\n"
+     "  done 1 build/say failed: 'text' uses {{actions.image.VERSION}}**\n"
+     "  ...\n"},
     {"a deploy into an environment that is not defined fails and says so",
      "define simple\n"
      "push 0001\n"

@@ -175,7 +175,24 @@ static const struct rule rules[] = {
                                                                    "define simple\n"
                                                                    "  definition 2\n"
                                                                    "  ended 2 superseded by 3\n"},
-    {"a release that arrives where a newer one has been is superseded by that",
+    {"superseded: a release that arrives where a newer one has been is superseded by that",
+     "define longer\n"
+     "push 0001\n"
+     "ok 1 build/image\n"
+     "ok 1 dev/app\n"
+     "define simple\n"
+     "push 0002\n"
+     "ok 2 build/image\n"
+     "ok 2 dev/app\n"
+     "  ...\n"
+     "  entered 2 prod\n"
+     "  request 2 prod/app#1\n"
+     "ok 2 prod/app\n"
+     "ok 1 staging/app\n"
+     "  done 1 staging/app succeeded\n"
+     "  stage 1 staging succeeded\n"
+     "  ended 1 superseded by 2\n"},
+    {"a failed release is not retried where a newer one has been",
      "define simple\n"
      "push 0001\n"
      "ok 1 build/image\n"
@@ -191,6 +208,24 @@ static const struct rule rules[] = {
      "  request 2 prod/app#1\n"
      "retry 1 prod\n"
      "  refused retry: release 2 entered stage 'prod' since\n"},
+    {"queued: who comes again after a refusal waits behind those who came meanwhile",
+     "define gate-queue\n"
+     "push 0001\n"
+     "ok 1 build/image\n"
+     "ok 1 dev/app\n"
+     "push 0002\n"
+     "ok 2 build/image\n"
+     "ok 2 dev/app\n"
+     "reject 1 prod/approval bob\n"
+     "  ...\n"
+     "  ended 1 failed**\n"
+     "  opened 2 prod/approval#1\n"
+     "retry 1 prod\n"
+     "  command retry\n"
+     "  waiting 1 prod behind:2 approval\n"
+     "approve 2 prod/approval bob\n"
+     "  ...\n"
+     "  opened 1 prod/approval#2\n"},
 };
 
 int main(void)

@@ -226,6 +226,14 @@ static const struct rule rules[] = {
      "  ...\n"
      "  entered 5 prod\n"
      "  request 5 prod/app#1\n"},
+    {"a rollback that waits goes before an older release that waits",
+     "define simple\n" ONE_IN_PROD "push 0002\nok 2 build/image\nok 2 dev/app\n"
+     "push 0003\nok 3 build/image\nok 3 dev/app\n"
+     "rollback prod 1\n"
+     "fail 2 prod/app\n"
+     "  ...\n"
+     "  entered 4 prod\n"
+     "  request 4 prod/app#1\n"},
     {"a newer rollback takes the place of one that waits",
      "define simple\n" ONE_IN_PROD "push 0002\nok 2 build/image\nok 2 dev/app\n"
      "rollback prod 1\n"
