@@ -291,8 +291,14 @@ static void take(struct consumer *consumer, const rd_kafka_message_t *message)
 {
     struct client *client = consumer->client;
     bool end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+    const char *text = message->err ? rd_kafka_message_errstr(message) : "";
+    if (message->err == RD_KAFKA_RESP_ERR__FATAL) {
+        struct err err = {0};
+        err_set(&err, ERR_FATAL, "%s", text);
+        consumer->owner.on_fatal(consumer->owner.arg, &err);
+        return;
+    }
     if (message->err && !end) {
-        const char *text = rd_kafka_message_errstr(message);
         client_trouble(client, message->err, "cannot read from Kafka; trying again", text);
         return;
     }

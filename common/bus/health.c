@@ -10,6 +10,7 @@
 #include "log/log.h"
 
 #define PROBE_TIMEOUT_MS 5000
+#define DOUBT_TIMEOUT_MS 500 /* while it is connected as far as is known */
 
 static void set_reason(struct bus *bus, const char *reason)
 {
@@ -37,15 +38,13 @@ void health_error(struct bus *bus, rd_kafka_resp_err_t code, const char *reason)
 {
     if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || !*bus->reason)
         set_reason(bus, reason);
-    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
-        code == RD_KAFKA_RESP_ERR__SSL)
-        set_connected(bus, false);
     health_probe(bus);
 }
 
 struct probe {
     struct bus *bus;
     rd_kafka_t *rk;
+    int timeout_ms;
     rd_kafka_resp_err_t code;
 };
 
@@ -53,7 +52,7 @@ static void probe_work(void *arg)
 {
     struct probe *probe = arg;
     const struct rd_kafka_metadata *metadata = NULL;
-    probe->code = rd_kafka_metadata(probe->rk, 0, NULL, &metadata, PROBE_TIMEOUT_MS);
+    probe->code = rd_kafka_metadata(probe->rk, 0, NULL, &metadata, probe->timeout_ms);
     if (metadata)
         rd_kafka_metadata_destroy(metadata);
 }
@@ -81,5 +80,6 @@ void health_probe(struct bus *bus)
     bus_ref(bus);
     struct probe *probe = mem_alloc(sizeof(*probe));
     *probe = (struct probe){.bus = bus, .rk = bus->asker->rk};
+    probe->timeout_ms = bus->connected ? DOUBT_TIMEOUT_MS : PROBE_TIMEOUT_MS;
     client_job(bus->asker, probe_work, probe_done, probe);
 }

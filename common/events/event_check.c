@@ -127,7 +127,8 @@ static int check_action_request(const void *message, struct err *err)
     case GANTRY__V1__ACTION_KIND__ACTION_KIND_CUSTOM:
         fits = request->spec_case == GANTRY__V1__ACTION_REQUEST__SPEC_CUSTOM;
         break;
-    case GANTRY__V1__ACTION_KIND__ACTION_KIND_APPROVAL: /* in a Decision; asked by ApprovalRequest */
+    case GANTRY__V1__ACTION_KIND__ACTION_KIND_APPROVAL: /* in a Decision; asked by ApprovalRequest
+                                                         */
         fits = request->spec_case == GANTRY__V1__ACTION_REQUEST__SPEC__NOT_SET;
         break;
     default:

@@ -285,6 +285,31 @@ static void after_a_seek_nothing_of_before_is_delivered(void **state)
     fixture_down(&f);
 }
 
+static void a_seek_asked_for_while_another_is_under_way_is_done_too(void **state)
+{
+    struct fixture f;
+    fixture_up(&f, *state, 2);
+    fill(&f.side, f.producer, 0, 500);
+    fill(&f.side, f.producer, 1, 500);
+    add(f.follower, 0, BUS_BEGINNING);
+    add(f.follower, 1, BUS_BEGINNING);
+    wait_until(f.side.loop, &f.reader.caught_up, "both ends");
+    for (int round = 0; round < 50; round++) {
+        for (int32_t p = 0; p < 2; p++) {
+            f.reader.next[p] = 100 + round;
+            f.reader.first[p] = -1;
+            add(f.follower, p, 100 + round);
+            for (int spin = 0; p == 0 && spin < round % 5; spin++)
+                loop_run_for(f.side.loop, 0, NULL);
+        }
+        for (int i = 0; i < 1000 && (f.reader.first[0] < 0 || f.reader.first[1] < 0); i++)
+            loop_run_for(f.side.loop, 5, NULL);
+        assert_int_equal(f.reader.first[0], 100 + round);
+        assert_int_equal(f.reader.first[1], 100 + round);
+    }
+    fixture_down(&f);
+}
+
 static void on_ends(const struct bus_end *ends, size_t count, const struct err *err, void *arg)
 {
     struct bus_end *out = arg;
@@ -370,6 +395,7 @@ int main(void)
         cmocka_unit_test(others_go_on_when_partitions_are_added_and_removed),
         cmocka_unit_test(a_paused_follower_gets_nothing_and_loses_nothing),
         cmocka_unit_test(after_a_seek_nothing_of_before_is_delivered),
+        cmocka_unit_test(a_seek_asked_for_while_another_is_under_way_is_done_too),
         cmocka_unit_test(beginnings_and_ends_are_told),
         cmocka_unit_test(a_dead_letter_is_the_record_and_why),
     };
