@@ -85,9 +85,11 @@ static void now_runs_there(struct sqlite_db *db, const Gantry__V1__ActionEnded *
                            int64_t time_ms)
 {
     sqlite_exec(db,
-                "INSERT OR REPLACE INTO environments SELECT environment, pipeline, action, stage,"
-                " release, detail_json ->> 'artifact', digest, run_id, ? FROM runs"
-                " WHERE run_id = ? AND environment IS NOT NULL",
+                "INSERT OR REPLACE INTO environments SELECT r.environment, r.pipeline, r.action,"
+                " r.stage, r.release, r.detail_json ->> 'artifact', r.digest, r.run_id, ?,"
+                " COALESCE((SELECT MIN(a.release) FROM artifacts a WHERE a.digest = r.digest"
+                " AND a.pipeline = r.pipeline), r.release)"
+                " FROM runs r WHERE r.run_id = ? AND r.environment IS NOT NULL",
                 SQL_INT(time_ms), SQL_TEXT(ended->run_id));
 }
 

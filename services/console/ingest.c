@@ -1,5 +1,6 @@
 #include "services/console/ingest.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +14,11 @@
 #include "store/store_batch.h"
 #include "svc/svc.h"
 
-#define PAUSE_BYTES    (4 * 1024 * 1024) /* read ahead of the writer */
-#define RESUME_BYTES   (1024 * 1024)
+#define PAUSE_BYTES                                                                                \
+    (4 * 1024 * 1024) /* read ahead of the writer; a pause throws away what was fetched */
+#define RESUME_BYTES   (512 * 1024)
 #define ENDS_MS        30000
+#define SETTLE_MS      5000
 #define PRUNE_EVERY_MS (10 * 60 * 1000)
 
 enum { PLACE_EVENT, PLACE_DEFINITION, PLACE_LOG, PLACE_ACCESS, PLACE_COUNT };
@@ -172,6 +175,8 @@ static void note_complete(struct ingest *ingest)
 {
     ingest->complete = true;
     svc_ready(ingest->conf.svc, "read-model", true, "");
+    if (ingest->prune)
+        loop_timer_arm(ingest->prune, SETTLE_MS);
 }
 
 static void item_committed(struct ingest *ingest, struct item *item)
@@ -499,6 +504,7 @@ static void on_prune(void *arg)
 
     if (!ingest->rebuilding)
         add_mark(ingest, ITEM_PRUNE);
+    malloc_trim(0); /* what catching up took is not needed again */
     loop_timer_arm(ingest->prune, PRUNE_EVERY_MS);
 }
 

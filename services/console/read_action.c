@@ -83,15 +83,6 @@ json_t *read_actions(struct sqlite_db *db, const char *pipeline, uint64_t releas
 
 /* ---- environments ---- */
 
-/* The release whose build made what runs there: a rollback brings an earlier one's back. */
-static int64_t built_by(struct sqlite_db *db, const char *pipeline, const char *digest,
-                        int64_t release)
-{
-    return sqlite_select_int(db, release,
-                             "SELECT MIN(release) FROM artifacts WHERE pipeline = ? AND digest = ?",
-                             SQL_TEXT(pipeline), SQL_TEXT(digest));
-}
-
 /* Releases of the pipeline beyond that one that built something to be deployed. */
 static int64_t behind(struct sqlite_db *db, const char *pipeline, int64_t release)
 {
@@ -108,7 +99,8 @@ static json_t *running_json(struct sqlite_db *db)
 
     struct sqlite_rows *rows = sqlite_select(
         db, "SELECT e.environment, e.pipeline, e.action, e.stage, e.release, e.artifact, e.digest,"
-            " e.run_id, e.since_ms, r.commit_id, r.message FROM environments e LEFT JOIN releases r"
+            " e.run_id, e.since_ms, r.commit_id, r.message, e.built_by FROM environments e LEFT "
+            "JOIN releases r"
             " ON r.pipeline = e.pipeline AND r.number = e.release"
             " ORDER BY e.environment, e.pipeline, e.action LIMIT 5000");
     while (sqlite_next(rows)) {
@@ -124,11 +116,9 @@ static json_t *running_json(struct sqlite_db *db)
         put_int(entry, "sinceMs", rows, 8);
         put_text(entry, "commit", rows, 9);
         put_text(entry, "message", rows, 10);
-        int64_t origin =
-            built_by(db, sqlite_text(rows, 1), sqlite_text(rows, 6), sqlite_int(rows, 4));
-        json_object_set_new(entry, "builtBy", json_integer(origin));
+        put_int(entry, "builtBy", rows, 11);
         json_object_set_new(entry, "behind",
-                            json_integer(behind(db, sqlite_text(rows, 1), origin)));
+                            json_integer(behind(db, sqlite_text(rows, 1), sqlite_int(rows, 11))));
         json_array_append_new(list, entry);
     }
     sqlite_rows_end(rows);

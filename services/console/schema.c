@@ -61,10 +61,11 @@ const char schema_sql[] =
     " time_ms INTEGER, body BLOB);"
     "CREATE INDEX refused_votes_release ON refused_votes (pipeline, release);"
 
-    /* What runs where: the last deploy action that succeeded. */
+    /* What runs where: the last deploy action that succeeded. built_by: the release whose build
+     * made the image; a rollback brings an earlier one's back. */
     "CREATE TABLE environments (environment TEXT, pipeline TEXT, action TEXT, stage TEXT,"
     " release INTEGER, artifact TEXT, digest TEXT, run_id TEXT, since_ms INTEGER,"
-    " PRIMARY KEY (environment, pipeline, action));"
+    " built_by INTEGER, PRIMARY KEY (environment, pipeline, action));"
 
     /* What became of the records that the console sent, by their ce_id. */
     "CREATE TABLE outcomes (ce_id TEXT PRIMARY KEY, fact TEXT, pipeline TEXT, release INTEGER,"

@@ -41,10 +41,30 @@ function append(node, children) {
   }
 }
 
+// An element that is made anew only when one of `deps` is another: for long lists. `build` makes it, with the
+// same tag.
+export function memo(tag, key, deps, build) {
+  const node = document.createElement(tag);
+  return Object.assign(node, { key: String(key), deps, build });
+}
+
+const sameDeps = (a, b) => a?.length === b.length && a.every((dep, i) => dep === b[i]);
+
+function built(node) {
+  const made = node.build();
+  return Object.assign(made, { key: node.key, deps: node.deps });
+}
+
+// A new part of the page: what memo() put off is made now.
+function realize(node) {
+  for (const child of node.querySelectorAll?.('*') || []) if (child.build) child.replaceWith(built(child));
+  return node;
+}
+
 // Makes `shown` like `wanted`; returns the node that is in the document after.
 export function patch(shown, wanted) {
   if (shown.nodeType !== wanted.nodeType || shown.nodeName !== wanted.nodeName || shown.key !== wanted.key) {
-    shown.replaceWith(wanted);
+    shown.replaceWith(realize(wanted));
     return wanted;
   }
   if (shown.nodeType === Node.TEXT_NODE) {
@@ -76,12 +96,13 @@ function patchChildren(shown, wanted) {
     let match = child.key !== undefined ? keyed.get(child.key) : at;
     if (child.key === undefined && match && match.key !== undefined) match = null;
     if (!match) {
-      shown.insertBefore(child, at);
+      shown.insertBefore(child.build ? built(child) : realize(child), at);
       continue;
     }
     if (match === at) at = at.nextSibling;
     else shown.insertBefore(match, at);
-    patch(match, child);
+    if (!child.build) patch(match, child);
+    else if (!sameDeps(match.deps, child.deps)) Object.assign(patch(match, built(child)), { deps: child.deps });
   }
   while (at) {
     const next = at.nextSibling;

@@ -45,7 +45,7 @@ export async function loadPipelines() {
   const all = new Map();
   let next = '';
   do {
-    const page = await api.get(`pipelines?limit=500${next && `&cursor=${next}`}`);
+    const page = await api.get(`pipelines?limit=100${next && `&cursor=${next}`}`);
     for (const pipeline of page.pipelines) all.set(pipeline.name, pipeline);
     next = page.next || '';
   } while (next);

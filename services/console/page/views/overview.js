@@ -1,5 +1,5 @@
 // Where is my change, what waits for me, what broke: a row a pipeline, its stages as cells.
-import { h, icon } from '../dom.js';
+import { h, icon, memo } from '../dom.js';
 import { state, waitsForMe, changed, loadPipelines } from '../store.js';
 import * as parts from '../parts.js';
 import { setQuery } from '../router.js';
@@ -79,7 +79,7 @@ function cell(pipeline, stage) {
 function row(summary) {
   const { pipeline } = summary;
   const pending = pipeline.definition.status !== 'taken';
-  return h('li.row', { key: pipeline.name },
+  return h('li.row', null,
     h('a.row-name', { href: `/pipelines/${pipeline.name}` },
       h('strong.cut', null, pipeline.name),
       h('span.row-labels', null,
@@ -131,6 +131,6 @@ export default {
         key: 'rows',
         onMouseenter: () => { frozen = order(summaries).map((s) => s.name); },
         onMouseleave: () => { frozen = null; changed(); },
-      }, shown.map(row)) : nothing(summaries));
+      }, shown.map((s) => memo('li', s.name, [s.pipeline, s.waitsForMe], () => row(s)))) : nothing(summaries));
   },
 };
