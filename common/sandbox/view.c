@@ -129,9 +129,9 @@ void view_explain(struct err *err, const char *said)
 {
     const char *what = "";
     if (strstr(said, "/newroot/proc"))
-        what = "; in a container this needs a /proc that may be mounted: run it with security_opt "
-               "systempaths=unconfined, or --security-opt unmask=ALL with podman (docs/security.md "
-               "names the risk)";
+        what = "; in a container this needs a whole /proc in sight: run it with a volume of type "
+               "proc, as docker-compose.yml does, or with --security-opt systempaths=unconfined, "
+               "with podman unmask=ALL (docs/security.md names the risk)";
     else if (strstr(said, "CLONE_NEWUSER") || strstr(said, "new namespace"))
         what =
             "; user namespaces are switched off for this process: see sysctl "
@@ -140,7 +140,8 @@ void view_explain(struct err *err, const char *said)
             "security_opt seccomp=unconfined and apparmor=unconfined (docs/security.md names the "
             "risk)";
     else if (strstr(said, "uidmap") || strstr(said, "gidmap") || strstr(said, "uid range"))
-        what = "; newuidmap and newgidmap must be setuid root (package uidmap), and a container "
-               "must not have no-new-privileges set nor drop SETUID and SETGID";
+        what = "; newuidmap and newgidmap must be setuid root (package uidmap), or, in a "
+               "container, have the file capabilities cap_setuid and cap_setgid, and that "
+               "container must not have no-new-privileges set nor drop SETUID and SETGID";
     err_set(err, ERR_UNAVAILABLE, "the sandbox does not start: %.300s%s", said, what);
 }
