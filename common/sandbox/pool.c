@@ -220,6 +220,9 @@ static void on_control(int what, void *arg)
             box_exited(box);
         else if (header.type == WIRE_REMOVED && box)
             box_removed(box, (int)header.value);
+        else if (header.type == WIRE_REMOVED && header.value)
+            log_warn("what an earlier process left is not all gone", LOG_S("folder", pool->dir),
+                     LOG_S("error", strerror((int)header.value)));
     }
 }
 

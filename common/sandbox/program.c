@@ -49,6 +49,7 @@ static void remove_entries(struct removal *r, int fd, unsigned depth)
         failed(r);
         return;
     }
+    rewinddir(dir); /* the copy shares its position with what was read before */
     for (struct dirent *e; (e = readdir(dir));) {
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
             remove_entry(r, fd, e->d_name, depth);

@@ -58,6 +58,20 @@ static void open_pool(unsigned warm, const char *hidden)
     strv_release(&hide);
 }
 
+/* Removes the folder, in which root made things, once the tests' process is gone. */
+static void leave_cleaner(void)
+{
+    char byte;
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    if (fork() == 0) {
+        close(ends[1]);
+        (void)!read(ends[0], &byte, 1);
+        _exit(file_remove_tree(fx.dir, NULL) == 0 ? 0 : 1);
+    }
+    close(ends[0]);
+}
+
 static int fixture_setup(void **state)
 {
     struct err err = {0};
@@ -72,6 +86,7 @@ static int fixture_setup(void **state)
         if (pw)
             assert_int_equal(chown(fx.dir, pw->pw_uid, pw->pw_gid), 0);
     }
+    leave_cleaner();
     fx.loop = loop_new(2);
     fx.program = sandbox_open_program(SANDBOX_PROGRAM, &err);
     assert_true(fx.program >= 0);
@@ -87,7 +102,6 @@ static int fixture_teardown(void **state)
     fx.pool = NULL;
     loop_free(fx.loop);
     close(fx.program);
-    file_remove_tree(fx.dir, NULL);
     return 0;
 }
 
