@@ -102,7 +102,8 @@ void box_make(struct sandbox *box); /* the launcher is ready */
 void box_fail(struct sandbox *box, const struct err *err);
 void box_exited(struct sandbox *box);
 void box_removed(struct sandbox *box, int error);
-void box_destroy(struct sandbox *box); /* at once, without callbacks */
+/* At once, without callbacks; waits 10 ms for each of *tries until its control group is empty. */
+void box_destroy(struct sandbox *box, unsigned *tries);
 
 /* ---- view.c ---- */
 /* bubblewrap's arguments for a sandbox whose folders are below `dir`; 0 or -1 (too long). */

@@ -17,6 +17,7 @@
 #include "sandbox/user.h"
 
 #define RETRY_MS     5000
+#define END_TRIES    50 /* times 10 ms, for the processes of all sandboxes to be gone */
 #define PROGRAM      "gantry-sandbox"
 #define PROGRAM_MAX  (64 * 1024 * 1024)
 #define PROGRAM_COPY ".program"
@@ -394,11 +395,6 @@ void sandbox_pool_free(struct sandbox_pool *pool)
 {
     if (!pool)
         return;
-    struct sandbox *box, *next;
-    for (box = LIST_FIRST(&pool->all); box; box = next) {
-        next = LIST_NEXT(box, link);
-        box_destroy(box);
-    }
     pool->token->pool = NULL;
     (void)pool_token_take(pool->token);
     loop_fd_free(pool->control_watch);
@@ -407,6 +403,12 @@ void sandbox_pool_free(struct sandbox_pool *pool)
     if (pool->launcher > 0) {
         kill(pool->launcher, SIGKILL);
         waitpid(pool->launcher, NULL, 0);
+    }
+    struct sandbox *box, *next;
+    unsigned tries = END_TRIES;
+    for (box = LIST_FIRST(&pool->all); box; box = next) {
+        next = LIST_NEXT(box, link);
+        box_destroy(box, &tries);
     }
     loop_timer_free(pool->retry);
     loop_timer_free(pool->refill);

@@ -476,8 +476,17 @@ void sandbox_free(struct sandbox *box, void (*done)(void *arg), void *arg)
     pool_refill_soon(box->pool, REFILL_MS);
 }
 
-void box_destroy(struct sandbox *box)
+void box_destroy(struct sandbox *box, unsigned *tries)
 {
+    loop_fd_free(box->watch);
+    box->watch = NULL;
+    if (box->sock >= 0)
+        close(box->sock);
+    box->sock = -1;
+    while (cgroup_remove(&box->pool->cgroup, box->name) < 0 && *tries) {
+        --*tries;
+        usleep(10000);
+    }
     /* What can't be removed now is at the next start. */
     if (!box->removing)
         (void)file_remove_tree(box->dir, NULL);

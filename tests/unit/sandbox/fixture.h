@@ -23,6 +23,8 @@ struct fixture {
     char why[ERR_MSG_MAX]; /* no sandbox here */
     struct loop *loop;
     int program;
+    char cgroup[600];    /* "" for none */
+    char groups[3][128]; /* to be removed at the end */
     struct sandbox_pool *pool;
     bool told, works;
     char reason[ERR_MSG_MAX];
@@ -51,6 +53,7 @@ static void open_pool(unsigned warm, const char *hidden)
                                       .program = fx.program,
                                       .network = false,
                                       .hide = &hide,
+                                      .cgroup = fx.cgroup,
                                       .warm = warm,
                                       .on_state = on_state};
     if (sandbox_pool_new(&fx.pool, fx.loop, &conf, &err) < 0)
@@ -67,6 +70,8 @@ static void leave_cleaner(void)
     if (fork() == 0) {
         close(ends[1]);
         (void)!read(ends[0], &byte, 1);
+        for (size_t i = 0; i < 3; i++)
+            rmdir(fx.groups[i]);
         _exit(file_remove_tree(fx.dir, NULL) == 0 ? 0 : 1);
     }
     close(ends[0]);
