@@ -140,6 +140,8 @@ struct bus_group_conf {
     int64_t commit_every_ms;  /* 0: 1,000 */
     size_t pending_max;       /* unsettled records a partition before it pauses; 0: 10,000 */
     size_t pending_bytes_max; /* and their bytes; 0: 16 MiB */
+    int64_t fetch_wait_ms; /* how long Kafka holds a fetch at the end of all partitions: as long a
+                              partition that is resumed meanwhile waits; 0: librdkafka's 500 */
 };
 
 int bus_group_new(struct bus_group **out, struct bus *bus, const struct bus_group_conf *conf,
@@ -171,6 +173,7 @@ struct bus_follower_handler {
     void (*on_end)(struct bus_follower *follower, enum topic topic, int32_t partition,
                    int64_t end_offset, void *arg);
     void *arg;
+    int64_t fetch_wait_ms; /* as in struct bus_group_conf, for partitions that are added */
 };
 
 int bus_follower_new(struct bus_follower **out, struct bus *bus,

@@ -1,5 +1,6 @@
 /* librdkafka's settings for each type of client. CONFIGURATION.md of librdkafka 2.0.2 has them all.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,12 @@ static int set_user(rd_kafka_conf_t *conf, const struct bus *bus, struct err *er
             return -1;
     }
     return 0;
+}
+
+struct setting bus_fetch_wait(int64_t wait_ms, char *text)
+{
+    snprintf(text, WAIT_TEXT_SIZE, "%lld", (long long)wait_ms);
+    return (struct setting){wait_ms > 0 ? "fetch.wait.max.ms" : NULL, text};
 }
 
 int bus_settings(const struct bus *bus, enum client_type type, const struct setting *fixed,

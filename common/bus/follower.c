@@ -41,7 +41,9 @@ int bus_follower_new(struct bus_follower **out, struct bus *bus,
     static const struct consumer_owner callbacks = {
         .on_record = on_record, .on_end = on_end, .on_fatal = on_fatal};
     /* A group's id is needed to assign partitions by hand; the group is never joined. */
-    const struct setting fixed[] = {{"group.id", bus->group}, {NULL, NULL}};
+    char wait[WAIT_TEXT_SIZE];
+    const struct setting fixed[] = {
+        {"group.id", bus->group}, bus_fetch_wait(handler->fetch_wait_ms, wait), {NULL, NULL}};
     struct bus_follower *follower = mem_alloc(sizeof(*follower));
     struct consumer_owner owner = callbacks;
     rd_kafka_conf_t *conf;

@@ -483,8 +483,11 @@ static int start(struct bus_group *group, struct err *err)
 {
     rd_kafka_conf_t *conf;
     char *member = mem_printf("%s-%s", group->bus->service, group->bus->instance);
-    const struct setting fixed[] = {
-        {"group.id", group->name}, {"group.instance.id", member}, {NULL, NULL}};
+    char wait[WAIT_TEXT_SIZE];
+    const struct setting fixed[] = {{"group.id", group->name},
+                                    {"group.instance.id", member},
+                                    bus_fetch_wait(group->conf.fetch_wait_ms, wait),
+                                    {NULL, NULL}};
     int rc = bus_settings(group->bus, CLIENT_CONSUMER, fixed, &conf, err);
     free(member);
     if (rc != 0)

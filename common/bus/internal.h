@@ -71,6 +71,9 @@ struct setting {
     const char *key; /* NULL ends a list */
     const char *value;
 };
+#define WAIT_TEXT_SIZE 24
+/* fetch.wait.max.ms as a setting; 0: the list ends here. `text` is WAIT_TEXT_SIZE bytes. */
+struct setting bus_fetch_wait(int64_t wait_ms, char *text);
 /* Settings of a client: what is good for the bus, then the user's, then `fixed`, which its safety
  * rests upon. */
 int bus_settings(const struct bus *bus, enum client_type type, const struct setting *fixed,

@@ -168,7 +168,11 @@ static void on_ledger_end(struct bus_follower *follower, enum topic topic, int32
 static int follow_ledger(struct promoter *app, int32_t partition, int64_t offset, struct err *err)
 {
     const struct bus_follower_handler handler = {
-        .on_record = on_ledger, .on_end = on_ledger_end, .arg = app};
+        .on_record = on_ledger,
+        .on_end = on_ledger_end,
+        .arg = app,
+        .fetch_wait_ms = PROMOTER_FETCH_WAIT_MS,
+    };
 
     if (!app->ledger_reader &&
         bus_follower_new(&app->ledger_reader, app->svc->bus, &handler, err) < 0)

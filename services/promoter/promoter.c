@@ -248,6 +248,7 @@ static int begin(struct promoter *app, int32_t partitions, struct err *err)
         .topic_count = PARTITION_INPUTS,
         .group = str_empty(app->conf.group) ? NULL : app->conf.group,
         .manual_start = true,
+        .fetch_wait_ms = PROMOTER_FETCH_WAIT_MS,
     };
 
     app->partitions = partitions;

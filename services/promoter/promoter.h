@@ -14,6 +14,9 @@
 #include "services/promoter/partition.h"
 #include "svc/svc.h"
 
+/* Partitions are followed and resumed while others stand at their end. */
+#define PROMOTER_FETCH_WAIT_MS 100
+
 struct promoter;
 
 struct promoter_conf {
