@@ -12,7 +12,7 @@
 
 #define BACKOFF_FIRST_MS 200
 #define BACKOFF_MAX_MS   10000
-#define BACKOFF_RESET_MS 30000
+#define BACKOFF_RESET_MS 5000
 #define LINE_MAX         (16 * 1024)
 #define EXIT_REFUSED     2
 #define ARGS_MAX         128

@@ -2,19 +2,16 @@
 import base64
 import os
 import random
-import signal
 import subprocess
-import threading
 import time
 
 import pytest
-from pipelines import deployed, deployer_settings, environments, pipeline
+from pipelines import PUSH, deployed, deployer_settings, environments, pipeline
 from sink import Sink
 from stack import ROOT, SERVICES, free_port, eventually
 from topics import check_history, read_topic, stages_entered
 
 ROUNDS = int(os.environ.get("GANTRY_TEST_KILL_ROUNDS", "20"))
-BUILD = "version: 0.2\nphases: {build: {commands: ['sleep 0.3', 'echo built']}}\n"
 RULE = """
 apiVersion: gantry/v1
 kind: Notification
@@ -31,28 +28,15 @@ def sink():
     sink.stop()
 
 
-def build_and_deploys(stack, repository, sink, retry_lost="true"):
+def build_and_deploys(stack, repository, sink, registry, retry_lost="true"):
+    """A started stack with release 1 of `shop` on its way: a build and three deploys, no approvals."""
     stack.settings["deployer"] = deployer_settings(stack.folder, seconds=0.2)
     stack.prepare()
     stack.secret("sink", "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode())
     stack.start()
-    repository.commit("first", {"buildspec.yml": BUILD})
-    stack.apply((RULE % sink.url) + environments("dev", "staging", "prod") + no_image(repository, retry_lost))
-
-
-def no_image(repository, retry_lost):
-    """Builds and deploys without an image: an exported digest stands for it."""
-    return pipeline("shop", repository.url, image="127.0.0.1:9/shop", buildspec="digest.yml", retry_lost=retry_lost)
-
-
-DIGEST = """version: 0.2
-env: {exported-variables: [GANTRY_IMAGE_DIGEST]}
-phases:
-  build:
-    commands:
-      - sleep 0.3
-      - export GANTRY_IMAGE_DIGEST=sha256:$(echo "$GANTRY_REVISION" | sha256sum | cut -c1-64)
-"""
+    repository.commit("first", PUSH)
+    stack.apply((RULE % sink.url) + environments("dev", "staging", "prod") +
+                pipeline("shop", repository.url, image=f"{registry.address}/shop", buildspec="push.yml", retry_lost=retry_lost))
 
 
 def check_release(stack, number, events):
@@ -71,10 +55,8 @@ def test_every_service_killed_at_a_random_moment_of_a_running_release(make_stack
     chance = random.Random(seed)
     print(f"GANTRY_TEST_SEED={seed}")
     stack = make_stack(start=False)
-    repository.commit("zero", {"digest.yml": DIGEST})
-    build_and_deploys(stack, repository, sink)
-    first = eventually(lambda: stack.release("shop", 1)) and 1
-    stack.wait_release("shop", first)
+    build_and_deploys(stack, repository, sink, registry)
+    stack.wait_release("shop", 1)
     for number in range(2, ROUNDS + 2):
         repository.commit(f"round {number}")
         victims = chance.sample(SERVICES, len(SERVICES))
@@ -95,15 +77,14 @@ def test_every_service_killed_at_a_random_moment_of_a_running_release(make_stack
     assert all(p["holds"] for p in audit)
 
 
-def test_the_broker_restarted_in_the_middle(make_stack, repository, sink, workspace):
+def test_the_broker_restarted_in_the_middle(make_stack, repository, registry, sink, workspace):
     env = dict(os.environ, KAFKA_DIR=str(workspace / "kafka"), KAFKA_PORT=str(free_port()))
     broker = lambda what: subprocess.run([ROOT / "deploy/kafka", what], env=env, check=True)
     broker("up")
     try:
         stack = make_stack(start=False)
         stack.kafka = f"127.0.0.1:{env['KAFKA_PORT']}"
-        repository.commit("zero", {"digest.yml": DIGEST})
-        build_and_deploys(stack, repository, sink)
+            build_and_deploys(stack, repository, sink, registry)
         stack.wait_release("shop", 1)
         for number in (2, 3):
             repository.commit(f"round {number}")
@@ -123,10 +104,9 @@ def test_the_broker_restarted_in_the_middle(make_stack, repository, sink, worksp
         broker("wipe")
 
 
-def test_a_killed_command_deploy_without_retry_lost_ends_as_lost(make_stack, repository, sink):
+def test_a_killed_command_deploy_without_retry_lost_ends_as_lost(make_stack, repository, registry, sink):
     stack = make_stack(start=False)
-    repository.commit("zero", {"digest.yml": DIGEST})
-    build_and_deploys(stack, repository, sink, retry_lost="false")
+    build_and_deploys(stack, repository, sink, registry, retry_lost="false")
     stack.wait_release("shop", 1)
     (stack.folder / "deploy.sh").write_text((stack.folder / "deploy.sh").read_text().replace("sleep", "sleep 30 #"))
     repository.commit("second")
@@ -138,10 +118,9 @@ def test_a_killed_command_deploy_without_retry_lost_ends_as_lost(make_stack, rep
     check_history(stack)
 
 
-def test_the_console_rebuilds_what_it_shows_when_its_file_is_missing(make_stack, repository, sink):
+def test_the_console_rebuilds_what_it_shows_when_its_file_is_missing(make_stack, repository, registry, sink):
     stack = make_stack(start=False)
-    repository.commit("zero", {"digest.yml": DIGEST})
-    build_and_deploys(stack, repository, sink)
+    build_and_deploys(stack, repository, sink, registry)
     before = stack.wait_release("shop", 1)
     for path in (stack.folder / "state").rglob("*.db*"):
         path.unlink()
