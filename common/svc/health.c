@@ -12,10 +12,11 @@
 #include "log/log.h"
 #include "svc/frame.h"
 
-#define METRICS_MAX       (8 * 1024 * 1024)
-#define TOPICS_AGAIN_MS   5000   /* while they are not good, or not known */
-#define TOPICS_WATCH_MS   600000 /* after that */
-#define TOPICS_TIMEOUT_MS 10000
+#define METRICS_MAX     (8 * 1024 * 1024)
+#define TOPICS_AGAIN_MS 5000   /* while they are not good, or not known */
+#define TOPICS_WATCH_MS 600000 /* after that */
+/* Short, since the end of the process waits for a question that is under way. */
+#define TOPICS_TIMEOUT_MS 3000
 #define TOPICS_WAIT_MS    1000 /* for Kafka to be there */
 
 /* ---- readiness ---- */

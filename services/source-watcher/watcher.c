@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "catalog.h"
+#include "catch_up.h"
 #include "heads.h"
 #include "hooks.h"
 #include "log/log.h"
@@ -46,6 +47,8 @@ static void on_record(struct bus_follower *follower, const struct bus_record *re
         log_warn("a record is passed over", LOG_S("topic", topic_info(record->topic)->name),
                  LOG_I("partition", record->partition), LOG_I("offset", record->offset),
                  LOG_E(&err));
+    if (!watcher->caught_up)
+        catch_up_seen(watcher->catch_up, record->topic, record->partition, record->offset + 1);
 }
 
 static void on_end(struct bus_follower *follower, enum topic topic, int32_t partition,
@@ -53,16 +56,30 @@ static void on_end(struct bus_follower *follower, enum topic topic, int32_t part
 {
     struct watcher *watcher = arg;
 
-    (void)topic;
-    (void)partition;
-    (void)end_offset;
-    if (watcher->caught_up || !bus_follower_caught_up(follower))
-        return;
+    (void)follower;
+    if (!watcher->caught_up)
+        catch_up_seen(watcher->catch_up, topic, partition, end_offset);
+}
+
+static void on_caught_up(void *arg)
+{
+    struct watcher *watcher = arg;
+
     watcher->caught_up = true;
     svc_ready(watcher->svc, "state", true, NULL);
     log_info("known heads and pipelines are read",
              LOG_I("pipelines", catalog_pipelines(watcher->catalog)));
     remotes_plan(watcher->remotes);
+}
+
+/* Offset 0 rather than the beginning, which is a question of its own to Kafka; what is gone is
+ * skipped. */
+static int64_t from_first(enum topic topic, int32_t partition, void *arg)
+{
+    (void)topic;
+    (void)partition;
+    (void)arg;
+    return 0;
 }
 
 /* ---- whose pipelines are polled here ---- */
@@ -123,9 +140,13 @@ static int start_bus(struct watcher *watcher, struct err *err)
         bus_follower_new(&watcher->follower, svc->bus, &following, err) != 0)
         return -1;
     for (size_t i = 0; i < sizeof(followed) / sizeof(followed[0]); i++) {
-        if (bus_follower_add_all(watcher->follower, followed[i], partitions, NULL, NULL, err) != 0)
+        if (bus_follower_add_all(watcher->follower, followed[i], partitions, from_first, NULL,
+                                 err) != 0)
             return -1;
     }
+    watcher->catch_up =
+        catch_up_new(svc->loop, svc->bus, followed, sizeof(followed) / sizeof(followed[0]),
+                     partitions, on_caught_up, watcher);
     return bus_group_new(&watcher->group, svc->bus, &grouping, &group, err);
 }
 
@@ -182,6 +203,7 @@ void watcher_stop(struct svc *svc)
 
     watcher->stopping = true;
     loop_timer_cancel(watcher->refresh);
+    catch_up_stop(watcher->catch_up);
     remotes_stop(watcher->remotes, on_rounds_ended, watcher);
 }
 
@@ -190,6 +212,7 @@ void watcher_release(struct svc *svc)
     struct watcher *watcher = svc->app;
 
     loop_timer_free(watcher->refresh);
+    catch_up_free(watcher->catch_up);
     bus_follower_free(watcher->follower);
     bus_producer_free(watcher->producer);
     remotes_free(watcher->remotes);
