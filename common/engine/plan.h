@@ -63,6 +63,12 @@ void plan_waiting(struct plan *plan, const struct release *release);
 /* Ends the runs of a release inside a stage, telling executors to stop. */
 void plan_abandon(struct plan *plan, uint64_t number, const char *reason);
 
+/* bounds.c: copies in the arena, of which what is for people only is cut. */
+Gantry__V1__SourceChanged *plan_bound_change(struct plan *plan,
+                                             const Gantry__V1__SourceChanged *change);
+Gantry__V1__Finished *plan_bound_finished(struct plan *plan, const Gantry__V1__Finished *finished);
+void plan_bound_revision(Gantry__V1__Revision *revision); /* in place */
+
 /* start.c */
 /* Begins a release for each revision that none began with, once every source has one. */
 void plan_start_pending(struct plan *plan);

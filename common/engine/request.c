@@ -206,6 +206,12 @@ void plan_request(struct plan *plan, uint64_t number, size_t place)
         request->deadline_ms = plan->now_ms + action->approval.expires_ms;
         break;
     }
+    size_t bytes = protobuf_c_message_get_packed_size(&request->base);
+    if (!ask.refusal && bytes > STATE_CHANGES_MAX / 2)
+        ask.refusal = plan_text(plan,
+                                "what the action is given takes %zu KiB, more than a record "
+                                "may hold",
+                                bytes / 1024);
     if (ask.refusal) {
         plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_FAILED, ask.refusal,
                           NULL, false);

@@ -4,6 +4,7 @@
 #include "engine/plan.h"
 
 #define STATE_RELEASES_BYTES (400 * 1024)
+#define STARTS_MAX           50  /* a Decision; the rest begins with the next revision */
 #define RELEASE_BYTES        512 /* beside what is counted */
 
 /* Whether another release could make the state too large for a snapshot's record. */
@@ -54,6 +55,7 @@ Gantry__V1__Revision *plan_revision(struct plan *plan, const struct def_source *
     m->commit = plan_string(plan, commit);
     m->message = plan_string(plan, message);
     m->pusher = plan_string(plan, pusher);
+    plan_bound_revision(m);
     return m;
 }
 
@@ -139,6 +141,9 @@ void plan_start_pending(struct plan *plan)
         if (!state_newest_head(plan->state, &pipeline->sources[i]))
             return; /* all sources are pinned at the start, so each needs a revision */
     }
-    while (!plan->failed && (pending = next_pending(plan->state, pipeline)))
+    for (int i = 0; i < STARTS_MAX && !plan->failed && !plan_is_full(plan); i++) {
+        if (!(pending = next_pending(plan->state, pipeline)))
+            return;
         start_with(plan, pipeline, pending);
+    }
 }

@@ -149,6 +149,7 @@ static void start_variables(struct commanding *c, const struct def_pipeline *pip
     }
     m->variables = count ? arena_alloc(plan->arena, count * sizeof(*m->variables)) : NULL;
     m->n_variables = count;
+    size_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
         const char *value = pipeline->variables[i].value;
         for (size_t j = 0; j < start->n_variables; j++) {
@@ -156,7 +157,11 @@ static void start_variables(struct commanding *c, const struct def_pipeline *pip
                 value = start->variables[j]->value;
         }
         m->variables[i] = plan_key_value(plan, pipeline->variables[i].key, value);
+        bytes += strlen(pipeline->variables[i].key) + strlen(value);
     }
+    if (bytes > STATE_VARIABLES_MAX)
+        refuse(c, plan_text(plan, "the variables take %zu bytes, more than %d", bytes,
+                            STATE_VARIABLES_MAX));
 }
 
 static void step_start(struct commanding *c)

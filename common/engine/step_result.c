@@ -111,6 +111,8 @@ static void succeeded(struct plan *plan, const struct release *release, size_t p
     Gantry__V1__Artifact *artifact = NULL;
     uint64_t number = release->number;
     const char *refusal = check_success(plan, release, action, finished, &artifact);
+    if (refusal)
+        finished->n_exported = 0;
     plan_action_ended(plan, release, place,
                       refusal ? GANTRY__V1__STATUS__STATUS_FAILED
                               : GANTRY__V1__STATUS__STATUS_SUCCEEDED,
@@ -142,7 +144,7 @@ static void finished(struct plan *plan, const struct release *release, size_t pl
                      const Gantry__V1__Finished *reported)
 {
     uint64_t number = release->number;
-    Gantry__V1__Finished *copy = message_copy(plan->arena, reported);
+    Gantry__V1__Finished *copy = plan_bound_finished(plan, reported);
     switch ((int)copy->outcome) {
     case GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED:
         succeeded(plan, release, place, copy);

@@ -125,6 +125,17 @@ static const char *refuse_starter(struct voting *v)
     return NULL;
 }
 
+/* Each later change of the approval carries all of its votes. */
+static bool too_large(const struct voting *v)
+{
+    size_t bytes = protobuf_c_message_get_packed_size(&v->vote->base);
+    for (size_t i = 0; i < v->approval->votes.count; i++) {
+        const struct fixed *fixed = v->approval->votes.items[i];
+        bytes += protobuf_c_message_get_packed_size(fixed->message);
+    }
+    return bytes > STATE_VOTES_MAX;
+}
+
 /* Why the vote does not count; NULL: it does. */
 static const char *why_refused(struct voting *v)
 {
@@ -145,6 +156,8 @@ static const char *why_refused(struct voting *v)
         if (same_person(((const Gantry__V1__Vote *)fixed->message)->voter, vote->voter))
             return "you have voted already";
     }
+    if (too_large(v))
+        return "the votes of this approval take more than 128 KiB: write a shorter comment";
     const char *refusal = NULL;
     if (strv_has(&v->rules->not_, "author"))
         refusal = refuse_author(v);
