@@ -8,14 +8,13 @@
 
 /* Each service is asked until all were ready once; after that nobody asks any more. */
 
-#define ASK_EVERY_MS   150
-#define ASK_TIMEOUT_MS 2000
-#define PATIENCE_MS    10000 /* before and between words about what is awaited */
-* /
+#define ASK_EVERY_MS     150
+#define ASK_TIMEOUT_MS   2000
+#define PATIENCE_MS      10000 /* before and between words about what is awaited */
 #define ANSWER_LIMIT     (256 * 1024)
 #define NOT_READY_STATUS 503
 
-    static void set_reason(struct up_service *service, char *reason)
+static void set_reason(struct up_service *service, char *reason)
 {
     free(service->reason);
     service->reason = reason;
