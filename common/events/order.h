@@ -1,5 +1,6 @@
-/* Where a published record stands in its pipeline's history: (epoch, sequence, index). Readers of at-least-once
- * topics drop what is not beyond the last they saw (docs/ledger.md, "Those who read"). */
+/* Where a published record stands in its pipeline's history: (epoch, sequence, index). Readers of
+ * at-least-once topics drop what is not beyond the last they saw (docs/ledger.md, "Those who
+ * read"). */
 #ifndef GANTRY_EVENTS_ORDER_H
 #define GANTRY_EVENTS_ORDER_H
 
