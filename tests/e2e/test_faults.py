@@ -84,7 +84,7 @@ def test_the_broker_restarted_in_the_middle(make_stack, repository, registry, si
     try:
         stack = make_stack(start=False)
         stack.kafka = f"127.0.0.1:{env['KAFKA_PORT']}"
-            build_and_deploys(stack, repository, sink, registry)
+        build_and_deploys(stack, repository, sink, registry)
         stack.wait_release("shop", 1)
         for number in (2, 3):
             repository.commit(f"round {number}")
