@@ -140,7 +140,9 @@ fail:
 }
 
 #pragma GCC diagnostic push
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wclobbered"
+#endif
 static pid_t start(const struct spawn *spawn, volatile int *failed)
 {
     const pid_t pid = spawn->shares_memory ? vfork() : fork();
