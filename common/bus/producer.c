@@ -37,6 +37,7 @@ struct bus_producer {
     struct bus *bus;
     struct bus_producer_conf conf;
     struct client *client; /* NULL: dead, or about to be made anew */
+    bool introduced[TOPIC_COUNT];
     struct waitings waitings;
     size_t count;
     struct flushes flushes;
@@ -165,6 +166,7 @@ static int make_client(struct bus_producer *producer, struct err *err)
     if (bus_settings(producer->bus, CLIENT_PRODUCER, fixed, &conf, err) != 0)
         return -1;
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    memset(producer->introduced, 0, sizeof(producer->introduced));
     struct client_owner owner = {.serve = serve, .on_fatal = on_fatal, .arg = producer};
     return client_new(&producer->client, producer->bus, CLIENT_PRODUCER, conf, &owner, err);
 }
@@ -270,6 +272,16 @@ static int check_room(const struct bus_producer *producer, struct err *err)
     return 0;
 }
 
+/* The topic's handle when it is used first, else NULL: making one asks for the topic's leaders at
+ * once; a record alone waits for that until a timer of a second has run out. */
+static rd_kafka_topic_t *introduce(struct bus_producer *producer, enum topic topic)
+{
+    if (producer->introduced[topic])
+        return NULL;
+    producer->introduced[topic] = true;
+    return rd_kafka_topic_new(producer->client->rk, producer->bus->names[topic], NULL);
+}
+
 int bus_produce_raw(struct bus_producer *producer, enum topic topic, int32_t partition,
                     const void *key, size_t key_len, const void *value, size_t value_len,
                     const struct event_header *headers, size_t header_count, bus_ack_fn *ack,
@@ -292,7 +304,10 @@ int bus_produce_raw(struct bus_producer *producer, enum topic topic, int32_t par
         {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = copy},
     };
     size_t count = sizeof(vus) / sizeof(*vus) - (copy ? 0 : 1);
+    rd_kafka_topic_t *handle = introduce(producer, topic);
     rd_kafka_error_t *error = rd_kafka_produceva(producer->client->rk, vus, count);
+    if (handle)
+        rd_kafka_topic_destroy(handle);
     if (error) {
         bus_err(err, rd_kafka_error_code(error), "cannot produce");
         rd_kafka_error_destroy(error);

@@ -135,7 +135,11 @@ static void on_state_end(struct bus_follower *follower, enum topic topic, int32_
 static int follow_state(struct promoter *app, int32_t partition, int64_t offset, struct err *err)
 {
     const struct bus_follower_handler handler = {
-        .on_record = on_state, .on_end = on_state_end, .arg = app};
+        .on_record = on_state,
+        .on_end = on_state_end,
+        .arg = app,
+        .fetch_wait_ms = PROMOTER_FETCH_WAIT_MS,
+    };
 
     if (!app->state_reader &&
         bus_follower_new(&app->state_reader, app->svc->bus, &handler, err) < 0)
