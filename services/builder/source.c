@@ -1,5 +1,6 @@
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/sha256.h"
 #include "builder.h"
 #include "git/git.h"
 #include "log/log.h"
@@ -94,15 +95,21 @@ static void try_again(void *arg)
     update(arg);
 }
 
-static struct git_mirror *mirror_of(struct builder *b, const char *url)
+/* A mirror for each secret's name: a pipeline that names none must not read what another's fetched.
+ */
+static struct git_mirror *mirror_of(struct builder *b, const char *url, const char *credentials)
 {
-    struct git_mirror *mirror = map_get(b->mirrors, url);
+    char *key = mem_printf("%s\n%s", credentials, url);
+    struct git_mirror *mirror = map_get(b->mirrors, key);
     if (!mirror) {
-        char *dir = mem_printf("%s/git", b->dir);
+        char hash[SHA256_HEX_SIZE];
+        sha256_hex(credentials, strlen(credentials), hash);
+        char *dir = mem_printf("%s/git/%.16s", b->dir, hash);
         mirror = git_mirror_new(b->svc->loop, dir, url);
-        map_set(b->mirrors, url, mirror);
+        map_set(b->mirrors, key, mirror);
         free(dir);
     }
+    free(key);
     return mirror;
 }
 
@@ -118,7 +125,7 @@ struct checkout *checkout_start(struct builder *b, const Gantry__V1__Revision *r
     }
     struct checkout *co = mem_alloc(sizeof(*co));
     co->builder = b;
-    co->mirror = mirror_of(b, revision->git);
+    co->mirror = mirror_of(b, revision->git, revision->credentials);
     co->url = mem_strdup(revision->git);
     co->commit = mem_strdup(revision->commit);
     co->credentials = mem_strdup(revision->credentials);
