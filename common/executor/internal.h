@@ -18,7 +18,8 @@
 #define LOG_CHUNK_MAX       (32 * 1024)
 #define LOG_FLUSH_MS        200
 #define LOG_TOTAL_MAX       (64ULL * 1024 * 1024)
-#define LOG_KEEP_MAX        (1024 * 1024) /* of one run, while the producer's queue is full */
+#define LOG_KEEP_MAX        (4 * 1024 * 1024) /* of one run, while the producer's queue is full */
+#define LOG_BLOCK_BYTES     (512 * 1024)      /* beyond which its output is not read */
 #define LOG_QUEUE_MAX       2000 /* records waiting in the producer beyond which log waits */
 #define TAIL_LINES          20
 #define TAIL_BYTES          4096

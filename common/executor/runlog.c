@@ -186,7 +186,7 @@ bool executor_log(struct executor_run *run, const void *data, size_t len)
         p += n;
         left -= n;
         if (drain(run, false) < 0)
-            log->blocked = log->pending.len > LOG_KEEP_MAX / 2;
+            log->blocked = log->pending.len > LOG_BLOCK_BYTES;
     }
     return !log->blocked;
 }

@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "base/file.h"
 #include "base/mem.h"
 
 #define READ_SIZE    (64 * 1024)
@@ -83,7 +83,9 @@ static int write_files(struct shell *shell, const struct shell_conf *conf, struc
 {
     char name[64];
     char *dir = mem_printf("%s/" COMMANDS, sandbox_dir(shell->sandbox));
-    int rc = file_mkdirs(dir, 0755, err);
+    int rc = mkdir(dir, 0755) != 0 && errno != EEXIST
+                 ? err_errno(err, errno, "cannot make the folder '%s'", dir)
+                 : 0;
     free(dir);
     if (rc == 0)
         rc = write_file(shell, "run/driver", driver, err);
