@@ -106,8 +106,9 @@ static void on_maintained(const struct git_run_result *result, void *arg)
     struct mirror_update *update = arg;
 
     update->maintenance = NULL;
+    /* As on a mirror that has no pack yet; what is left over is tidied the next time. */
     if (!result->ok)
-        log_warn("mirror could not be tidied", LOG_S("mirror", update->mirror->path),
+        log_info("mirror could not be tidied", LOG_S("mirror", update->mirror->path),
                  LOG_E(&result->err));
 }
 
