@@ -1,5 +1,6 @@
-/* A web server that says who it is: its release and its image's digest. It listens on CHECK_PORT at once; on PORT, where
- * visitors come, only after POST /serve on the check port, beside a former release that is still there (SO_REUSEPORT). */
+/* A web server that says who it is: its release and its image's digest. It listens on CHECK_PORT at
+ * once; on PORT, where visitors come, only after POST /serve on the check port, beside a former
+ * release that is still there (SO_REUSEPORT). */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -33,7 +34,8 @@ static int listen_on(int port)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 64) != 0) {
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+        listen(fd, 64) != 0) {
         perror("listen");
         exit(1);
     }
@@ -53,10 +55,12 @@ static int answer(int client)
     got = recv(client, request, sizeof request - 1, 0);
     request[got > 0 ? got : 0] = 0;
     serve = strncmp(request, "POST /serve ", 12) == 0;
-    len = snprintf(body, sizeof body, "Hello from %s, release %s\n%s\n", setting("ENVIRONMENT", "nowhere"),
-                   setting("RELEASE", "none"), setting("DIGEST", "no digest"));
+    len = snprintf(body, sizeof body, "Hello from %s, release %s\n%s\n",
+                   setting("ENVIRONMENT", "nowhere"), setting("RELEASE", "none"),
+                   setting("DIGEST", "no digest"));
     len = snprintf(reply, sizeof reply,
-                   "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+                   "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: "
+                   "%d\r\nConnection: close\r\n\r\n%s",
                    len, body);
     send(client, reply, (size_t)len, MSG_NOSIGNAL);
     close(client);
