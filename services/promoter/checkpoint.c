@@ -197,6 +197,7 @@ static void done(struct partition *p)
         memcpy(item->pipeline->snapshot_hash, item->hash, SHA256_SIZE);
     }
     p->checkpoint_slot = p->checkpoint_slot == 0;
+    p->distrust = false;
     metric_add(p->metrics->checkpoints, 1);
     metric_add(p->metrics->snapshots, (double)cut->changed);
     log_debug("checkpoint written", LOG_I("partition", p->number), LOG_I("head", cut->head_offset),
@@ -276,6 +277,7 @@ static int encode(const struct cut_item *item, const struct engine_state *state,
         snapshot.decision_hash.len = SHA256_SIZE;
         snapshot.state.data = (uint8_t *)encoded.data;
         snapshot.state.len = encoded.len;
+        snapshot.deadline_ms = engine_state_deadline(state);
         message.what_case = GANTRY__V1__PROMOTER_STATE__WHAT_SNAPSHOT;
         message.snapshot = &snapshot;
         rc = event_pack(out, &message, err);
@@ -289,12 +291,12 @@ static int cut_pipeline(struct cut *cut, struct pipeline *pipeline, struct err *
     const struct engine_state *state = pipeline->base;
     struct cut_item *item = &cut->items[cut->count];
 
-    if (engine_state_sequence(state) == 0)
+    if (state && engine_state_sequence(state) == 0)
         return 0;
     item->pipeline = pipeline;
     item->slot = pipeline->snapshot_slot;
-    item->sequence = engine_state_sequence(state);
-    memcpy(item->hash, engine_state_hash(state), SHA256_SIZE);
+    item->sequence = state ? engine_state_sequence(state) : pipeline->snapshot_sequence;
+    memcpy(item->hash, state ? engine_state_hash(state) : pipeline->snapshot_hash, SHA256_SIZE);
     buf_init(&item->value, EVENT_VALUE_MAX);
     cut->count++;
     if (item->slot >= 0 && item->sequence == pipeline->snapshot_sequence &&

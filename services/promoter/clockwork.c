@@ -161,6 +161,10 @@ static void step_due(struct partition *p)
         int64_t deadline = pipeline->deadline.key;
         int rc;
 
+        if (pipeline_open(&p->pipelines, pipeline, &err) < 0) {
+            partition_distrust(p, &err);
+            return;
+        }
         if (!nothing_between(p, pipeline))
             break;
         rc = decide_clock(p, pipeline, p->clock.asked_at_ms, &err);

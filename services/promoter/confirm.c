@@ -154,6 +154,10 @@ static int fold_pipeline(struct partition *p, const Gantry__V1__Decision *decisi
     pipeline = pipelines_find(&p->pipelines, decision->pipeline);
     if (!pipeline)
         pipeline = pipelines_add(&p->pipelines, engine_state_new(decision->pipeline));
+    if (pipeline_open(&p->pipelines, pipeline, err) < 0) {
+        p->distrust = true;
+        return -1;
+    }
     return pipeline_fold(&p->pipelines, pipeline, decision, hash, err);
 }
 

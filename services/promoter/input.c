@@ -377,8 +377,14 @@ static void step(struct partition *p, const struct bus_record *record,
                  const struct event_meta *meta, const void *message)
 {
     struct input *input = &p->inputs[record->topic];
+    struct pipeline *pipeline = pipelines_find(&p->pipelines, pipeline_of(record->topic, message));
     char reason[256], refusal[160] = "";
+    struct err err;
 
+    if (pipeline && pipeline_open(&p->pipelines, pipeline, &err) < 0) {
+        partition_distrust(p, &err);
+        return;
+    }
     if (record->topic == TOPIC_DEFINITION && !definition_counts(p, record, message)) {
         settle(input, record->offset, meta->id);
         return;

@@ -144,6 +144,15 @@ void partition_refuse(struct partition *p, const struct err *why)
     partition_rewake(p);
 }
 
+void partition_distrust(struct partition *p, const struct err *why)
+{
+    p->distrust = true;
+    partition_refuse(p, why);
+    if (!p->closed)
+        p->retry_mono_ms = partition_mono(p);
+    partition_rewake(p);
+}
+
 void partition_stop(struct partition *p)
 {
     if (!p->stopping)

@@ -205,6 +205,7 @@ struct partition {
     struct cut *cut;
     int checkpoint_slot; /* of the newest; -1: none */
     bool unsaved;        /* a Decision of a pipeline counted since */
+    bool distrust;       /* a snapshot was not what it was named for: the ledger is folded whole */
     int64_t checkpoint_due_mono_ms;
     uint64_t counted; /* since the service began, for the tests and the log */
 };
@@ -225,6 +226,9 @@ void partition_tick(struct partition *p);
 void partition_poke(struct partition *p);
 /* Stops it with a reason; it is restored again after a while. */
 void partition_refuse(struct partition *p, const struct err *why);
+
+/* The same because of a snapshot: it is restored without any. */
+void partition_distrust(struct partition *p, const struct err *why);
 
 void partition_on_input(struct partition *p, const struct bus_record *record);
 void partition_on_input_end(struct partition *p, enum topic topic, int64_t end);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 
 static void pipeline_free(void *arg)
 {
@@ -12,6 +13,7 @@ static void pipeline_free(void *arg)
     if (!pipeline)
         return;
     engine_state_free(pipeline->base);
+    free(pipeline->encoded);
     free(pipeline->name);
     free(pipeline);
 }
@@ -38,18 +40,59 @@ static void update_deadline(struct pipelines *pipelines, struct pipeline *pipeli
     heap_put(&pipelines->deadlines, &pipeline->deadline, engine_state_deadline(pipeline->latest));
 }
 
-struct pipeline *pipelines_add(struct pipelines *pipelines, struct engine_state *base)
+static struct pipeline *add(struct pipelines *pipelines, const char *name)
 {
     struct pipeline *pipeline = mem_alloc(sizeof(*pipeline));
 
-    pipeline->name = mem_strdup(engine_state_pipeline(base));
-    pipeline->base = base;
-    pipeline->latest = base;
+    pipeline->name = mem_strdup(name);
     pipeline->deadline.index = HEAP_OUT;
     pipeline->snapshot_slot = -1;
-    map_set(pipelines->by_name, pipeline->name, pipeline);
+    map_set(pipelines->by_name, name, pipeline);
+    return pipeline;
+}
+
+struct pipeline *pipelines_add(struct pipelines *pipelines, struct engine_state *base)
+{
+    struct pipeline *pipeline = add(pipelines, engine_state_pipeline(base));
+
+    pipeline->base = base;
+    pipeline->latest = base;
     update_deadline(pipelines, pipeline);
     return pipeline;
+}
+
+struct pipeline *pipelines_add_encoded(struct pipelines *pipelines, const char *name,
+                                       const void *data, size_t len, int64_t deadline_ms)
+{
+    struct pipeline *pipeline = add(pipelines, name);
+
+    pipeline->encoded = mem_dup(data, len);
+    pipeline->encoded_len = len;
+    heap_put(&pipelines->deadlines, &pipeline->deadline, deadline_ms);
+    return pipeline;
+}
+
+int pipeline_open(struct pipelines *pipelines, struct pipeline *pipeline, struct err *err)
+{
+    struct engine_state *state;
+
+    if (!pipeline->encoded)
+        return 0;
+    if (engine_decode(&state, pipeline->encoded, pipeline->encoded_len, err) < 0)
+        return err_wrap(err, "the snapshot of pipeline \"%s\"", pipeline->name);
+    if (!str_eq(engine_state_pipeline(state), pipeline->name) ||
+        engine_state_sequence(state) != pipeline->snapshot_sequence ||
+        memcmp(engine_state_hash(state), pipeline->snapshot_hash, SHA256_SIZE) != 0) {
+        engine_state_free(state);
+        return err_set(err, ERR_INVALID, "the snapshot of pipeline \"%s\" holds another state",
+                       pipeline->name);
+    }
+    pipeline->base = state;
+    pipeline->latest = state;
+    free(pipeline->encoded);
+    pipeline->encoded = NULL;
+    update_deadline(pipelines, pipeline);
+    return 0;
 }
 
 int pipeline_speculate(struct pipelines *pipelines, struct pipeline *pipeline,
@@ -93,6 +136,8 @@ int pipeline_fold(struct pipelines *pipelines, struct pipeline *pipeline,
     if (pipeline->in_flight > 0)
         return err_set(err, ERR_INTERNAL, "pipeline \"%s\" is folded under a speculation",
                        pipeline->name);
+    if (pipeline_open(pipelines, pipeline, err) < 0)
+        return -1;
     if (engine_fold(pipeline->base, decision, hash, err) < 0)
         return err_wrap(err, "pipeline \"%s\"", pipeline->name);
     update_deadline(pipelines, pipeline);

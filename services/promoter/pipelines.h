@@ -1,6 +1,7 @@
 /* The states of a partition's pipelines: what counted (`base`), and what is speculated to count on
  * top of it. States share what they have in common, so each Decision in flight simply carries the
- * state after it: counting makes that the base, a drop forgets it, and nothing is folded twice.
+ * state after it: counting makes that the base, a drop forgets it, and nothing is folded twice. A
+ * state that comes from a snapshot stays encoded until something happens to its pipeline.
  * Pure; the loop's thread. */
 #ifndef GANTRY_PROMOTER_PIPELINES_H
 #define GANTRY_PROMOTER_PIPELINES_H
@@ -18,8 +19,10 @@
 struct pipeline {
     struct heap_item deadline; /* first, so that a heap item is its pipeline */
     char *name;
-    struct engine_state *base;         /* of what counted */
+    struct engine_state *base;         /* of what counted; NULL: encoded */
     const struct engine_state *latest; /* the newest in flight's, or base */
+    void *encoded;                     /* NULL: opened */
+    size_t encoded_len;
     size_t in_flight;
 
     /* As the newest checkpoint names it; slot -1: not named. */
@@ -40,6 +43,12 @@ void pipelines_release(struct pipelines *pipelines);
 struct pipeline *pipelines_find(const struct pipelines *pipelines, const char *name);
 /* Adds one that is not there; takes `base` over. */
 struct pipeline *pipelines_add(struct pipelines *pipelines, struct engine_state *base);
+
+/* Adds one whose state is given as a snapshot has it; copies `data`. */
+struct pipeline *pipelines_add_encoded(struct pipelines *pipelines, const char *name,
+                                       const void *data, size_t len, int64_t deadline_ms);
+/* Before anything else is done with a pipeline. -1: its snapshot is not what it was named for. */
+int pipeline_open(struct pipelines *pipelines, struct pipeline *pipeline, struct err *err);
 
 /* Folds a decision that is about to be appended into the latest state. *out, the state after it, is
  * the caller's until it hands it to pipeline_confirm() or pipeline_forget(). -1: nothing changed.

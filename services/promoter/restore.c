@@ -308,44 +308,38 @@ static void read_candidates(struct restore *r)
     }
 }
 
+static bool is_as_named(const Gantry__V1__Snapshot *snapshot, const Gantry__V1__SnapshotName *name)
+{
+    return str_eq(snapshot->pipeline, name->pipeline) && snapshot->sequence == name->sequence &&
+           name->decision_hash.len == SHA256_SIZE && snapshot->decision_hash.len == SHA256_SIZE &&
+           memcmp(snapshot->decision_hash.data, name->decision_hash.data, SHA256_SIZE) == 0;
+}
+
 static int load_snapshot(struct partition *p, const Gantry__V1__SnapshotName *name, struct err *err)
 {
     Gantry__V1__PromoterState *state = state_record(p->restore, name->key);
-    struct engine_state *engine = NULL;
+    const Gantry__V1__Snapshot *snapshot;
     struct pipeline *pipeline;
     size_t key_len = strlen(name->key);
     int rc = -1;
 
-    if (!state || state->what_case != GANTRY__V1__PROMOTER_STATE__WHAT_SNAPSHOT) {
+    if (!state || state->what_case != GANTRY__V1__PROMOTER_STATE__WHAT_SNAPSHOT || key_len < 2) {
         err_set(err, ERR_NOT_FOUND, "snapshot %s is not there", name->key);
         goto out;
     }
-    if (state->snapshot->sequence != name->sequence || name->decision_hash.len != SHA256_SIZE ||
-        state->snapshot->decision_hash.len != SHA256_SIZE ||
-        memcmp(state->snapshot->decision_hash.data, name->decision_hash.data, SHA256_SIZE) != 0) {
+    snapshot = state->snapshot;
+    if (!is_as_named(snapshot, name) || pipelines_find(&p->pipelines, name->pipeline)) {
         err_set(err, ERR_CONFLICT, "snapshot %s is of another Decision", name->key);
         goto out;
     }
-    if (engine_decode(&engine, state->snapshot->state.data, state->snapshot->state.len, err) < 0) {
-        err_wrap(err, "snapshot %s", name->key);
-        goto out;
-    }
-    if (!str_eq(engine_state_pipeline(engine), name->pipeline) ||
-        engine_state_sequence(engine) != name->sequence || key_len < 2 ||
-        pipelines_find(&p->pipelines, name->pipeline)) {
-        err_set(err, ERR_CONFLICT, "snapshot %s holds another state than is named", name->key);
-        goto out;
-    }
-    pipeline = pipelines_add(&p->pipelines, engine);
-    engine = NULL;
+    pipeline = pipelines_add_encoded(&p->pipelines, name->pipeline, snapshot->state.data,
+                                     snapshot->state.len, snapshot->deadline_ms);
     pipeline->snapshot_slot = name->key[key_len - 1] == '1';
     pipeline->snapshot_sequence = name->sequence;
     memcpy(pipeline->snapshot_hash, name->decision_hash.data, SHA256_SIZE);
-    rc = 0;
+    rc = snapshot->deadline_ms == 0 ? pipeline_open(&p->pipelines, pipeline, err) : 0;
 out:
-    engine_state_free(engine);
-    if (state)
-        event_free(state);
+    event_free(state);
     return rc;
 }
 
@@ -487,6 +481,10 @@ static void choose(struct partition *p)
 
     p->io->unfollow(TOPIC_PROMOTER_STATE, p->number, p->io->arg);
     read_candidates(r);
+    if (p->distrust) {
+        log_warn("snapshots are not used", LOG_I("partition", p->number));
+        r->candidate = r->candidate_count;
+    }
     if (r->candidate_count > 0 && r->candidates[0]->checkpoint->head_offset >= r->ledger_end) {
         refuse(p,
                "the ledger ends at offset %lld, but offset %lld was confirmed: records were lost; "

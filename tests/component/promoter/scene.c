@@ -441,9 +441,10 @@ static void check_states(struct scene *scene, const struct walk *walk, int32_t p
         for (struct map_iter it = {0}; map_next(walk->states, &it);) {
             struct pipeline *pipeline = pipelines_find(&p->pipelines, it.key);
             struct buf a, b;
-            struct err err;
+            struct err err = {0};
 
             assert_non_null(pipeline);
+            assert_int_equal(pipeline_open(&p->pipelines, pipeline, &err), 0);
             buf_init(&a, 16 * 1024 * 1024);
             buf_init(&b, 16 * 1024 * 1024);
             assert_int_equal(engine_encode(it.value, &a, &err), 0);

@@ -381,6 +381,37 @@ static void without_its_newest_checkpoint_the_one_before_is_used(void **state)
     scene_check(&scene);
 }
 
+static void a_snapshot_that_holds_something_else_is_not_used(void **state)
+{
+    struct sim_log *log = &sim.logs[TOPIC_PROMOTER_STATE][0];
+
+    (void)state;
+    begin();
+    scene_push(&scene, scene_pipeline(0));
+    scene_settle(&scene);
+    sim_kill(&sim, 0);
+    for (size_t i = 0, last = log->count; i < last; i++) {
+        struct sim_record *record = log->items[i];
+        Gantry__V1__PromoterState *message;
+
+        if (event_unpack((void **)&message, TOPIC_PROMOTER_STATE, record->value, record->value_len,
+                         NULL) < 0)
+            fail();
+        if (message->what_case == GANTRY__V1__PROMOTER_STATE__WHAT_SNAPSHOT) {
+            message->snapshot->state.len /= 2;
+            sim_put(&sim, TOPIC_PROMOTER_STATE, 0, record->key, "x", message);
+            record->gone = true;
+            message->snapshot->state.len *= 2;
+        }
+        event_free(message);
+    }
+    sim_start(&sim, 0);
+    scene_push(&scene, scene_pipeline(0));
+    scene_settle(&scene);
+    assert_int_equal(ended(0), 2);
+    scene_check(&scene);
+}
+
 static void a_checkpoint_whose_head_the_ledger_no_longer_has_is_not_used(void **state)
 {
     (void)state;
@@ -820,6 +851,7 @@ int main(void)
         ON_SIM(without_snapshots_the_ledger_alone_restores_everything),
         ON_SIM(a_checkpoint_older_than_its_snapshots_is_not_used),
         ON_SIM(without_its_newest_checkpoint_the_one_before_is_used),
+        ON_SIM(a_snapshot_that_holds_something_else_is_not_used),
         ON_SIM(a_checkpoint_whose_head_the_ledger_no_longer_has_is_not_used),
         ON_SIM(a_topic_made_again_is_read_from_its_beginning),
         ON_SIM(what_retention_took_leaves_the_position_where_it_is),
