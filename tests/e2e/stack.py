@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import secrets
 import shutil
 import signal
@@ -18,9 +19,14 @@ SERVICES = ["source-watcher", "promoter", "builder", "deployer", "approver", "no
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port, free with the one after it, below those that the kernel gives to clients: a server that is down for a
+    while finds its port free again."""
+    while True:
+        port = random.randrange(20000, 30000)
+        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", port))
+            two.bind(("127.0.0.1", port + 1))
+            return port
 
 
 def eventually(check, timeout=60, what="it", every=0.05):
