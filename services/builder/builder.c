@@ -1,8 +1,10 @@
 #include "builder.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -111,6 +113,23 @@ static int check_settings(const struct builder_conf *conf, struct err *err)
     return 0;
 }
 
+/* Two builders in one folder would remove each other's sandboxes. */
+static int lock_state_dir(struct builder *b, struct err *err)
+{
+    char *path = mem_printf("%s/lock", b->dir);
+    b->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int rc = 0;
+    if (b->lock < 0)
+        rc = err_errno(err, errno, "cannot open '%s'", path);
+    else if (flock(b->lock, LOCK_EX | LOCK_NB) != 0)
+        rc = err_set(err, ERR_CONFLICT,
+                     "another builder uses '%s'; give this one a folder of its own with "
+                     "builder.state-dir",
+                     b->dir);
+    free(path);
+    return rc;
+}
+
 /* While it is still root, if it is. */
 static int make_state_dir(struct builder *b, struct err *err)
 {
@@ -193,7 +212,8 @@ int builder_start(struct svc *svc, struct err *err)
     b->svc = svc;
     if (check_settings(b->conf, err) < 0 || make_state_dir(b, err) < 0 ||
         (b->program = sandbox_open_program(NULL, err)) < 0 ||
-        sandbox_become_user(b->conf->user, err) < 0 || check_state_dir(b, err) < 0)
+        sandbox_become_user(b->conf->user, err) < 0 || check_state_dir(b, err) < 0 ||
+        lock_state_dir(b, err) < 0)
         return -1;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned slots = b->conf->slots ? (unsigned)b->conf->slots : cores > 0 ? (unsigned)cores : 1;
@@ -235,5 +255,6 @@ void builder_release(struct svc *svc)
     sandbox_pool_free(b->pool);
     loop_timer_free(b->disk_timer);
     close(b->program);
+    close(b->lock);
     free(b->dir);
 }

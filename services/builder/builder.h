@@ -33,6 +33,7 @@ struct builder {
     struct builder_conf *conf;
     struct svc *svc;
     char *dir;   /* all that it keeps on disk */
+    int lock;    /* of that folder */
     int program; /* gantry-sandbox, opened */
     struct executor *executor;
     struct sandbox_pool *pool;
