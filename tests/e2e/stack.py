@@ -29,6 +29,11 @@ def free_port():
             return port
 
 
+def environment():
+    """Ours without Gantry's own variables: they would win over a stack's settings."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("GANTRY_")}
+
+
 def eventually(check, timeout=60, what="it", every=0.05):
     """Calls check() until it gives something true, and returns that."""
     end = time.monotonic() + timeout
@@ -168,7 +173,7 @@ class Stack:
         only = [] if self.services == SERVICES else ["--only", ",".join(self.services)]
         self.supervisor = subprocess.Popen([self.bin / "gantry", "up", "--config", self.config, *only],
                                            stdout=open(self.log, "ab"), stderr=subprocess.STDOUT,
-                                           env=dict(os.environ), cwd=self.folder)
+                                           env=environment(), cwd=self.folder)
 
     def wait_ready(self, timeout=60, services=None):
         for service in services or self.services:
@@ -212,9 +217,8 @@ class Stack:
         path.write_text(value)
 
     def gantry(self, *args, token=True, check=True, stdin=None, timeout=120):
-        env = dict(os.environ, GANTRY_URL=f"http://127.0.0.1:{self.ports['console']}",
+        env = dict(environment(), GANTRY_URL=f"http://127.0.0.1:{self.ports['console']}",
                    GANTRY_APPROVER_URL=f"http://127.0.0.1:{self.ports['approver']}", LC_ALL="C.UTF-8")
-        env.pop("GANTRY_TOKEN", None)
         if token:
             env["GANTRY_TOKEN"] = self.token if token is True else token
         done = subprocess.run([self.bin / "gantry", *map(str, args)], env=env, capture_output=True, text=True,
