@@ -10,7 +10,7 @@
 #include "script.h"
 
 #ifdef __SANITIZE_ADDRESS__
-#define STEPS 50000 /* as long as 200,000 without */
+#define STEPS 30000 /* takes as long as 200,000 without */
 #else
 #define STEPS 200000
 #endif
