@@ -86,7 +86,7 @@ static void drop_events(struct sqlite_db *db, int64_t kept_max)
 {
 #define OLDEST                                                                                     \
     "(SELECT rowid FROM events ORDER BY rowid LIMIT"                                               \
-    " MIN(?, MAX(0, (SELECT MAX(rowid) - MIN(rowid) + 1 FROM events) - ?)))"
+    " MIN(?, MAX(0, (SELECT COALESCE(MAX(rowid) - MIN(rowid) + 1, 0) FROM events) - ?)))"
     sqlite_exec(db,
                 "INSERT OR REPLACE INTO event_floors SELECT partition, MAX(event_offset) + 1"
                 " FROM events WHERE rowid IN " OLDEST " GROUP BY partition",
