@@ -58,7 +58,7 @@ struct conf_item {
 #define CONF_SECRET   2u /* never shown or logged */
 
 struct conf_section {
-    const char *name; /* "common" or a service's */
+    const char *name;              /* "common" or a service's */
     const struct conf_item *items; /* ended by a NULL key; never NULL */
     void *target;
 };
