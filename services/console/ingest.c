@@ -16,8 +16,9 @@
 
 #define PAUSE_BYTES                                                                                \
     (4 * 1024 * 1024) /* read ahead of the writer; a pause throws away what was fetched */
-#define RESUME_BYTES   (512 * 1024)
-#define ENDS_MS        30000
+#define RESUME_BYTES (512 * 1024)
+#define ENDS_MS                                                                                    \
+    3000 /* a worker waits so long, at a shutdown too; without an answer on_end() tells */
 #define SETTLE_MS      5000
 #define PRUNE_EVERY_MS (10 * 60 * 1000)
 
@@ -441,12 +442,28 @@ static void close_files(struct ingest *ingest)
     ingest->reader = ingest->writer = NULL;
 }
 
+/* A file that turns out to be damaged as soon as it is read is thrown away at once. */
+static int open_or_remake(struct ingest *ingest, struct err *err)
+{
+    struct err why = {.code = ERR_NONE};
+
+    if (open_files(ingest, &why) == 0)
+        return 0;
+    close_files(ingest);
+    if (why.code != ERR_INVALID)
+        return err_set(err, why.code, "%s", why.msg);
+    log_warn("read model is damaged", LOG_E(&why));
+    if (sqlite_db_remove(ingest->conf.path, err) != 0)
+        return -1;
+    return open_files(ingest, err);
+}
+
 static int begin(struct ingest *ingest, struct err *err)
 {
     const struct bus_follower_handler handler = {
         .on_record = on_record, .on_end = on_end, .arg = ingest};
 
-    if (open_files(ingest, err) != 0)
+    if (open_or_remake(ingest, err) != 0)
         return -1;
     ingest->batch = store_batch_new(&(struct store_batch_conf){.loop = ingest->conf.svc->loop,
                                                                .db = ingest->writer,

@@ -29,9 +29,11 @@ json_t *read_pipeline(struct sqlite_db *db, const char *name);
 bool read_pipeline_definition(struct sqlite_db *db, const char *name, char sha256[65]);
 
 struct release_filter {
-    const char *pipeline; /* NULL: of all */
+    const char *pipeline; /* NULL: of all, newest start first */
     uint64_t statuses;    /* bits 1 << Status; 0: all */
-    int64_t before;       /* numbers (of one pipeline) or start times (of all) below it */
+    int64_t before_number;
+    int64_t before_ms;          /* of all: what stands behind this start, */
+    const char *after_pipeline; /* this pipeline and this number in that order */
     int64_t limit;
 };
 /* {releases: [...], next} */

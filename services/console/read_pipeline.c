@@ -199,7 +199,7 @@ static json_t *heads_json(struct sqlite_db *db, const char *pipeline)
     struct sqlite_rows *rows = sqlite_select(
         db,
         "SELECT source, ref, commit_id, message, pusher, time_ms FROM heads WHERE pipeline = ?"
-        " ORDER BY time_ms DESC LIMIT 50",
+        " ORDER BY time_ms DESC, source, ref LIMIT 50",
         SQL_TEXT(pipeline));
     while (sqlite_next(rows)) {
         json_t *head = json_object();

@@ -134,9 +134,11 @@ static json_t *approvals_json(struct sqlite_db *db, const char *pipeline, uint64
     json_t *list = json_array();
     size_t len;
 
-    struct sqlite_rows *rows = sqlite_select(
-        db, "SELECT body FROM approvals WHERE pipeline = ? AND release = ? ORDER BY opened_ms",
-        SQL_TEXT(pipeline), SQL_INT(number));
+    struct sqlite_rows *rows =
+        sqlite_select(db,
+                      "SELECT body FROM approvals WHERE pipeline = ? AND release = ?"
+                      " ORDER BY opened_ms, approval_id",
+                      SQL_TEXT(pipeline), SQL_INT(number));
     while (sqlite_next(rows)) {
         const uint8_t *data = sqlite_blob(rows, 0, &len);
         json_array_append_new(list,
@@ -151,9 +153,11 @@ static json_t *refused_votes_json(struct sqlite_db *db, const char *pipeline, ui
     json_t *list = json_array();
     size_t len;
 
-    struct sqlite_rows *rows = sqlite_select(
-        db, "SELECT body FROM refused_votes WHERE pipeline = ? AND release = ? ORDER BY time_ms",
-        SQL_TEXT(pipeline), SQL_INT(number));
+    struct sqlite_rows *rows =
+        sqlite_select(db,
+                      "SELECT body FROM refused_votes WHERE pipeline = ? AND release = ?"
+                      " ORDER BY time_ms, ce_id",
+                      SQL_TEXT(pipeline), SQL_INT(number));
     while (sqlite_next(rows)) {
         const uint8_t *data = sqlite_blob(rows, 0, &len);
         json_array_append_new(list,
@@ -186,28 +190,40 @@ json_t *read_release(struct sqlite_db *db, const char *pipeline, uint64_t number
 
 /* ---- lists ---- */
 
+static void put_next(json_t *out, const json_t *last, bool of_one)
+{
+    json_int_t number = json_integer_value(json_object_get(last, "number"));
+
+    if (of_one)
+        json_object_set_new(out, "next", json_sprintf("%lld", (long long)number));
+    else
+        json_object_set_new(
+            out, "next",
+            json_sprintf("%lld/%s/%lld",
+                         (long long)json_integer_value(json_object_get(last, "startedMs")),
+                         json_string_value(json_object_get(last, "pipeline")), (long long)number));
+}
+
 json_t *read_releases(struct sqlite_db *db, const struct release_filter *filter)
 {
     static const char of_one[] =
-        RELEASE_COLUMNS "WHERE pipeline = ? AND number < ? AND (?3 = 0 OR (?3 >> status) & 1)"
-                        " ORDER BY number DESC LIMIT ?4";
+        RELEASE_COLUMNS "WHERE pipeline = ?1 AND number < ?2 AND (?3 = 0 OR (?3 >> status) & 1)"
+                        " AND ?4 IS ?4 AND ?5 IS ?5 ORDER BY number DESC LIMIT ?6";
     static const char of_all[] =
-        RELEASE_COLUMNS "WHERE ?1 IS NULL AND started_ms < ?2 AND (?3 = 0 OR (?3 >> status) & 1)"
-                        " ORDER BY started_ms DESC LIMIT ?4";
+        RELEASE_COLUMNS "WHERE ?1 IS NULL AND (?3 = 0 OR (?3 >> status) & 1) AND"
+                        " started_ms <= ?4 AND (started_ms < ?4 OR pipeline > ?5 OR"
+                        " (pipeline = ?5 AND number < ?2))"
+                        " ORDER BY started_ms DESC, pipeline, number DESC LIMIT ?6";
     json_t *list = json_array(), *out = json_pack("{s:o}", "releases", list);
-    const char *cursor = filter->pipeline ? "number" : "startedMs";
 
-    struct sqlite_rows *rows =
-        sqlite_select_values(db, filter->pipeline ? of_one : of_all,
-                             SQL_VALUES(SQL_TEXT(filter->pipeline), SQL_INT(filter->before),
-                                        SQL_INT(filter->statuses), SQL_INT(filter->limit + 1)));
+    struct sqlite_rows *rows = sqlite_select_values(
+        db, filter->pipeline ? of_one : of_all,
+        SQL_VALUES(SQL_TEXT(filter->pipeline), SQL_INT(filter->before_number),
+                   SQL_INT(filter->statuses), SQL_INT(filter->before_ms),
+                   SQL_TEXT(filter->after_pipeline), SQL_INT(filter->limit + 1)));
     while (sqlite_next(rows)) {
         if ((int64_t)json_array_size(list) == filter->limit) {
-            json_t *last = json_array_get(list, (size_t)filter->limit - 1);
-            char text[24];
-            snprintf(text, sizeof(text), "%lld",
-                     (long long)json_integer_value(json_object_get(last, cursor)));
-            json_object_set_new(out, "next", json_string(text));
+            put_next(out, json_array_get(list, (size_t)filter->limit - 1), filter->pipeline);
             break;
         }
         json_t *release = release_json(rows);
@@ -228,7 +244,7 @@ json_t *read_open_approvals(struct sqlite_db *db, const char *pipeline)
     struct sqlite_rows *rows =
         sqlite_select(db,
                       "SELECT body FROM approvals WHERE is_open AND (?1 IS NULL OR pipeline = ?1)"
-                      " ORDER BY opened_ms LIMIT 1000",
+                      " ORDER BY opened_ms, approval_id LIMIT 1000",
                       SQL_TEXT(pipeline));
     while (sqlite_next(rows)) {
         const uint8_t *data = sqlite_blob(rows, 0, &len);

@@ -1,5 +1,6 @@
 /* Questions that the read model answers. */
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -76,13 +77,38 @@ static bool query_statuses(struct call *call, uint64_t *out)
     return good;
 }
 
+/* "41" of one pipeline; "1790000000000/shop/41" of all. `name` keeps what the filter points to. */
+static bool read_cursor(const char *cursor, struct release_filter *filter, char name[64])
+{
+    struct strv parts = {0};
+    bool good;
+
+    strv_split(&parts, cursor, '/');
+    if (filter->pipeline) {
+        good = parts.count == 1 && str_to_i64(parts.items[0], &filter->before_number) == 0;
+    } else {
+        good = parts.count == 3 && str_to_i64(parts.items[0], &filter->before_ms) == 0 &&
+               str_is_name(parts.items[1]) &&
+               str_to_i64(parts.items[2], &filter->before_number) == 0;
+        if (good)
+            snprintf(name, 64, "%s", parts.items[1]);
+        filter->after_pipeline = name;
+    }
+    strv_release(&parts);
+    return good;
+}
+
 static void reply_releases(struct call *call, const char *pipeline)
 {
-    struct release_filter filter = {.pipeline = pipeline, .before = INT64_MAX};
+    struct release_filter filter = {.pipeline = pipeline,
+                                    .before_number = INT64_MAX,
+                                    .before_ms = INT64_MAX,
+                                    .after_pipeline = ""};
     const char *cursor = http_req_query(call->req, "cursor");
     struct sqlite_db *db;
+    char name[64];
 
-    if (cursor && (str_to_i64(cursor, &filter.before) != 0 || filter.before < 0)) {
+    if (cursor && !read_cursor(cursor, &filter, name)) {
         http_reply_problem(call->req, 400, NULL, "cursor must be the `next` of the page before");
         return;
     }

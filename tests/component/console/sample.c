@@ -10,6 +10,9 @@
 #include "base/str.h"
 #include "tests/component/console/story.h"
 
+#define PARTITIONS 4
+#define TIMEOUT_MS 30000
+
 #define MINUTE INT64_C(60000)
 #define HOUR   (60 * MINUTE)
 #define DAY    (24 * HOUR)
@@ -395,36 +398,73 @@ static void tell(struct story *story, const struct sample *sample, int64_t now_m
     play(story, sample, newest);
 }
 
-int main(int argc, char **argv)
+static void must(int rc, const struct err *err)
+{
+    if (rc == 0)
+        return;
+    fprintf(stderr, "console_sample: %s\n", err->msg);
+    exit(1);
+}
+
+static void on_topic(enum topic topic, const char *name, bool created, const struct err *err,
+                     void *arg)
+{
+    (void)topic;
+    (void)created;
+    (void)arg;
+    if (err)
+        fprintf(stderr, "console_sample: %s: %s\n", name, err->msg);
+}
+
+static void tell_all(struct story *story, size_t count)
 {
     static const char *const environments[] = {"dev", "staging", "prod"};
+    int64_t now_ms = clock_now_ms();
+    char text[256];
+
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(text, sizeof(text),
+                 "apiVersion: gantry/v1\nkind: Environment\nmetadata: {name: %s}\n"
+                 "spec: {driver: command, command: {run: deploy-edge}}\n",
+                 environments[i]);
+        story_definition(story, "Environment", environments[i], text, false);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct sample sample = samples[i % SAMPLE_COUNT];
+        snprintf(text, sizeof(text), "%s-%zu", sample.name, i / SAMPLE_COUNT + 1);
+        if (i >= SAMPLE_COUNT)
+            sample.name = text;
+        tell(story, &sample, now_ms, i);
+    }
+    story_flush(story);
+}
+
+int main(int argc, char **argv)
+{
+    const struct bus_producer_conf producing = {0};
+    struct err err = {.code = ERR_NONE};
+    struct bus_producer *producer;
     struct story story;
-    char yaml[256];
+    struct bus *bus;
 
     if (argc < 3) {
         fprintf(stderr, "usage: %s KAFKA PREFIX [PIPELINES]\n", argv[0]);
         return 2;
     }
-    size_t count = argc > 3 ? strtoul(argv[3], NULL, 10) : SAMPLE_COUNT;
-    story_begin(&story, argv[1], argv[2], 4);
-    int64_t now_ms = clock_now_ms();
-    for (size_t i = 0; i < 3; i++) {
-        snprintf(yaml, sizeof(yaml),
-                 "apiVersion: gantry/v1\nkind: Environment\nmetadata: {name: %s}\n"
-                 "spec: {driver: command, command: {run: deploy-edge}}\n",
-                 environments[i]);
-        story_definition(&story, "Environment", environments[i], yaml, false);
-    }
-    for (size_t i = 0; i < count; i++) {
-        struct sample sample = samples[i % SAMPLE_COUNT];
-        char name[64];
-        snprintf(name, sizeof(name), "%s-%zu", sample.name, i / SAMPLE_COUNT + 1);
-        if (i >= SAMPLE_COUNT)
-            sample.name = name;
-        tell(&story, &sample, now_ms, i);
-    }
-    story_flush(&story);
-    printf("%s: %zu pipelines\n", story.prefix, count);
+    char *servers[] = {argv[1], NULL};
+    struct conf_pair pair = {"bootstrap.servers", {servers, 1}};
+    const struct conf_map kafka = {&pair, 1};
+    const struct bus_conf conf = {
+        .kafka = &kafka, .prefix = argv[2], .service = "sample", .instance = "sample"};
+    struct loop *loop = loop_new(2);
+    must(bus_new(&bus, loop, &conf, &err), &err);
+    must(bus_topics_create(bus, PARTITIONS, 1, TIMEOUT_MS, on_topic, NULL, &err), &err);
+    must(bus_producer_new(&producer, bus, &producing, &err), &err);
+    story_begin(&story, loop, producer);
+    tell_all(&story, argc > 3 ? strtoul(argv[3], NULL, 10) : SAMPLE_COUNT);
     story_end(&story);
+    bus_producer_free(producer);
+    bus_free(bus);
+    loop_free(loop);
     return 0;
 }

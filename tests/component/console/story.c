@@ -22,41 +22,13 @@ static void must(int rc, const struct err *err)
     abort();
 }
 
-static void on_topic(enum topic topic, const char *name, bool created, const struct err *err,
-                     void *arg)
+void story_begin(struct story *story, struct loop *loop, struct bus_producer *producer)
 {
-    (void)topic;
-    (void)created;
-    (void)arg;
-    if (err && err->code != ERR_NONE)
-        fprintf(stderr, "story: %s: %s\n", name, err->msg);
-}
-
-void story_begin(struct story *story, const char *kafka, const char *prefix, int32_t partitions)
-{
-    struct err err = {.code = ERR_NONE};
-    char random[ID_SIZE];
-
     memset(story, 0, sizeof(*story));
-    id_random(random);
-    if (prefix)
-        snprintf(story->prefix, sizeof(story->prefix), "%s", prefix);
-    else
-        snprintf(story->prefix, sizeof(story->prefix), "gantry-console-%.8s", random);
-    story->partitions = partitions;
+    story->loop = loop;
+    story->producer = producer;
     story->sequences = map_new(free);
     story->now_ms = clock_now_ms();
-    story->loop = loop_new(2);
-    story->kafka.pairs = mem_alloc(sizeof(*story->kafka.pairs));
-    story->kafka.count = 1;
-    story->kafka.pairs[0].key = mem_strdup("bootstrap.servers");
-    strv_add(&story->kafka.pairs[0].values, kafka);
-    const struct bus_conf conf = {
-        .kafka = &story->kafka, .prefix = story->prefix, .service = "story", .instance = "test"};
-    const struct bus_producer_conf producer = {.message_timeout_ms = TIMEOUT_MS};
-    must(bus_new(&story->bus, story->loop, &conf, &err), &err);
-    must(bus_topics_create(story->bus, partitions, 1, TIMEOUT_MS, on_topic, NULL, &err), &err);
-    must(bus_producer_new(&story->producer, story->bus, &producer, &err), &err);
 }
 
 static void on_flushed(bool all, void *arg)
@@ -80,13 +52,7 @@ void story_flush(struct story *story)
 
 void story_end(struct story *story)
 {
-    bus_producer_free(story->producer);
-    bus_free(story->bus);
-    loop_free(story->loop);
     map_free(story->sequences);
-    free(story->kafka.pairs[0].key);
-    strv_release(&story->kafka.pairs[0].values);
-    free(story->kafka.pairs);
 }
 
 static void produce(struct story *story, enum topic topic, const char *id, const void *message)

@@ -28,8 +28,8 @@ struct story {
     char last_id[ID_SIZE]; /* ce_id of the event told last */
 };
 
-/* Makes the topics; `prefix` NULL: a random one. Ends the process where that fails. */
-void story_begin(struct story *story, const char *kafka, const char *prefix, int32_t partitions);
+/* What cannot be told ends the process. */
+void story_begin(struct story *story, struct loop *loop, struct bus_producer *producer);
 void story_end(struct story *story);
 void story_flush(struct story *story); /* until all is acknowledged */
 
