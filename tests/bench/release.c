@@ -55,7 +55,7 @@ struct bench {
     struct pipeline *pipelines;
     int64_t count, first, seconds, closed, partitions;
     double rate;
-    const char *kind, *git;
+    const char *kind, *git, *image;
     char commits[2][65];
     bool respond;
     size_t next; /* pipeline to start next */
@@ -89,8 +89,10 @@ static void define_text(const struct bench *bench, const char *name, struct buf 
         if (noop)
             buf_adds(out, "        - custom/noop: {name: act}\n");
         else if (i == 0)
-            buf_adds(out, "        - build: {name: image, source: app, buildspec: buildspec.yml, "
-                          "image: 127.0.0.1:9/bench}\n");
+            buf_addf(out,
+                     "        - build: {name: image, source: app, buildspec: buildspec.yml, "
+                     "image: '%s'}\n",
+                     bench->image);
         else
             buf_addf(out, "        - deploy: {name: app, environment: %s}\n", stages[i]);
     }
@@ -414,22 +416,20 @@ static int usage(void)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"kafka", 1, 0, 'k'},
-        {"prefix", 1, 0, 'x'},
-        {"partitions", 1, 0, 'p'},
-        {"pipelines", 1, 0, 'n'},
-        {"kind", 1, 0, 't'},
-        {"git", 1, 0, 'g'},
-        {"seconds", 1, 0, 's'},
-        {"closed", 1, 0, 'c'},
-        {"rate", 1, 0, 'r'},
-        {"commits", 1, 0, 'm'},
-        {"respond", 0, 0, 'a'},
-        {"first", 1, 0, 'f'},
-        {0},
+        {"kafka", 1, 0, 'k'},      {"prefix", 1, 0, 'x'},
+        {"partitions", 1, 0, 'p'}, {"pipelines", 1, 0, 'n'},
+        {"kind", 1, 0, 't'},       {"git", 1, 0, 'g'},
+        {"image", 1, 0, 'i'},      {"seconds", 1, 0, 's'},
+        {"closed", 1, 0, 'c'},     {"rate", 1, 0, 'r'},
+        {"commits", 1, 0, 'm'},    {"respond", 0, 0, 'a'},
+        {"first", 1, 0, 'f'},      {0},
     };
-    struct bench bench = {
-        .count = 1, .partitions = 12, .seconds = 10, .kind = "noop", .git = "file:///nowhere.git"};
+    struct bench bench = {.count = 1,
+                          .partitions = 12,
+                          .seconds = 10,
+                          .kind = "noop",
+                          .git = "file:///nowhere.git",
+                          .image = "127.0.0.1:9/bench"};
     struct conf_pair pair = {.key = "bootstrap.servers"};
     struct conf_map kafka = {&pair, 1};
     struct bus_conf conf = {
@@ -457,6 +457,9 @@ int main(int argc, char **argv)
             break;
         case 't':
             bench.kind = optarg;
+            break;
+        case 'i':
+            bench.image = optarg;
             break;
         case 'g':
             bench.git = optarg;

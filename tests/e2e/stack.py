@@ -1,5 +1,6 @@
 """A whole Gantry on this machine: real Kafka, real registry, real git, every service as its own process."""
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -79,6 +80,21 @@ class Registry:
         if self.process:
             self.process.terminate()
             self.process.wait()
+
+    def push_empty(self, repository):
+        """An image without layers; its digest."""
+        def send(path, data, kind, method="PUT"):
+            req = urllib.request.Request(path, data=data, method=method, headers={"Content-Type": kind})
+            return urllib.request.urlopen(req).headers
+        base = f"http://{self.address}/v2/{repository}"
+        config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
+        named = "sha256:" + hashlib.sha256(config).hexdigest()
+        place = send(f"{base}/blobs/uploads/", b"", "application/octet-stream", "POST")["Location"]
+        send(f"{place}&digest={named}", config, "application/octet-stream")
+        kind = "application/vnd.oci.image.manifest.v1+json"
+        manifest = {"schemaVersion": 2, "mediaType": kind, "layers": [],
+                    "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": named, "size": len(config)}}
+        return send(f"{base}/manifests/latest", json.dumps(manifest).encode(), kind)["Docker-Content-Digest"]
 
     def digest(self, repository, reference):
         req = urllib.request.Request(f"http://{self.address}/v2/{repository}/manifests/{reference}", method="HEAD")
