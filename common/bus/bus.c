@@ -13,6 +13,10 @@ static void on_tick(void *arg)
     struct bus *bus = arg;
     struct client *client;
     loop_timer_arm(bus->tick, TICK_MS);
+    if (bus->asker && (LIST_FIRST(&bus->clients) != bus->asker || LIST_NEXT(bus->asker, link))) {
+        client_retire(bus->asker);
+        bus->asker = NULL;
+    }
     if (!bus->connected)
         health_probe(bus);
     LIST_FOREACH(client, &bus->clients, link)
@@ -25,6 +29,25 @@ static bool serve_asker(void *arg)
     if (bus->asker)
         rd_kafka_poll(bus->asker->rk, 0);
     return false;
+}
+
+struct client *bus_asker(struct bus *bus, struct err *err)
+{
+    struct client_owner owner = {.serve = serve_asker, .arg = bus};
+    struct client *client, *any = NULL;
+    rd_kafka_conf_t *conf;
+    LIST_FOREACH(client, &bus->clients, link)
+    {
+        if (rd_kafka_type(client->rk) == RD_KAFKA_PRODUCER)
+            return client;
+        any = client;
+    }
+    if (any)
+        return any;
+    if (bus_settings(bus, CLIENT_ASKER, NULL, &conf, err) != 0 ||
+        client_new(&bus->asker, bus, CLIENT_ASKER, conf, &owner, err) != 0)
+        return NULL;
+    return bus->asker;
 }
 
 static void make_metrics(struct bus *bus)
@@ -70,7 +93,6 @@ static void copy_kafka(struct bus *bus, const struct conf_map *map)
 
 int bus_new(struct bus **out, struct loop *loop, const struct bus_conf *conf, struct err *err)
 {
-    static const struct setting fixed[] = {{NULL, NULL}};
     rd_kafka_conf_t *settings;
     struct bus *bus = mem_alloc(sizeof(*bus));
     *out = NULL;
@@ -84,15 +106,13 @@ int bus_new(struct bus **out, struct loop *loop, const struct bus_conf *conf, st
     bus->metrics = conf->metrics;
     copy_kafka(bus, conf->kafka);
     make_metrics(bus);
-    struct client_owner owner = {.serve = serve_asker, .arg = bus};
-    if (make_names(bus, err) != 0 || bus_settings(bus, CLIENT_ASKER, fixed, &settings, err) != 0 ||
-        client_new(&bus->asker, bus, CLIENT_ASKER, settings, &owner, err) != 0) {
+    if (make_names(bus, err) != 0 || bus_settings(bus, CLIENT_ASKER, NULL, &settings, err) != 0) {
         bus_free(bus);
         return -1;
     }
+    rd_kafka_conf_destroy(settings);
     bus->tick = loop_timer_new(loop, on_tick, bus);
     loop_timer_arm(bus->tick, TICK_MS);
-    health_probe(bus);
     *out = bus;
     return 0;
 }

@@ -14,7 +14,7 @@
 
 static void set_reason(struct bus *bus, const char *reason)
 {
-    snprintf(bus->reason, sizeof(bus->reason), "%s", reason);
+    snprintf(bus->reason, sizeof(bus->reason), "%.255s", reason);
 }
 
 static void set_connected(struct bus *bus, bool connected)
@@ -74,12 +74,19 @@ static void probe_done(void *arg)
 
 void health_probe(struct bus *bus)
 {
-    if (bus->probing || bus->closed || !bus->asker)
+    if (bus->probing || bus->closed)
         return;
+    struct err err = {0};
+    struct client *client = bus_asker(bus, &err);
+    if (!client) {
+        set_reason(bus, err.msg);
+        set_connected(bus, false);
+        return;
+    }
     bus->probing = true;
     bus_ref(bus);
     struct probe *probe = mem_alloc(sizeof(*probe));
-    *probe = (struct probe){.bus = bus, .rk = bus->asker->rk};
+    *probe = (struct probe){.bus = bus, .rk = client->rk};
     probe->timeout_ms = bus->connected ? DOUBT_TIMEOUT_MS : PROBE_TIMEOUT_MS;
-    client_job(bus->asker, probe_work, probe_done, probe);
+    client_job(client, probe_work, probe_done, probe);
 }

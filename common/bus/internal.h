@@ -53,7 +53,7 @@ struct bus {
     struct metric *produced[TOPIC_COUNT], *consumed[TOPIC_COUNT], *deadletters, *ack_seconds, *up;
     char *names[TOPIC_COUNT]; /* in full */
     struct clients clients;
-    struct client *asker; /* questions and health */
+    struct client *asker; /* made for questions while there is no other client; or NULL */
     struct loop_timer *tick;
     bool connected, probing;
     bool told; /* of the state as it is */
@@ -104,6 +104,9 @@ void health_probe(struct bus *bus);
 
 /* ---- shared ---- */
 
+/* A client to ask with: any there is, a producer rather than a consumer; one made for it where
+ * there is none. NULL: that failed. */
+struct client *bus_asker(struct bus *bus, struct err *err);
 void bus_ref(struct bus *bus);
 void bus_unref(struct bus *bus);
 /* TOPIC_COUNT: none of ours. */

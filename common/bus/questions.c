@@ -129,7 +129,7 @@ static void start(struct bus *bus, const struct bus_end *asked, size_t count, in
                   bool times, ends_fn *fn, void *arg)
 {
     struct question *q = mem_alloc(sizeof(*q));
-    *q = (struct question){.bus = bus, .rk = bus->asker->rk, .count = count, .times = times};
+    *q = (struct question){.bus = bus, .count = count, .times = times};
     q->ends = mem_alloc((count + 1) * sizeof(*asked));
     for (size_t i = 0; i < count; i++)
         q->ends[i] = asked[i];
@@ -137,7 +137,13 @@ static void start(struct bus *bus, const struct bus_end *asked, size_t count, in
     q->done = fn;
     q->arg = arg;
     bus_ref(bus);
-    client_job(bus->asker, work, done, q);
+    struct client *client = bus_asker(bus, &q->err);
+    if (client) {
+        q->rk = client->rk;
+        client_job(client, work, done, q);
+    } else {
+        loop_post(bus->loop, done, q);
+    }
 }
 
 void bus_ends(struct bus *bus, const struct bus_end *asked, size_t count, int64_t timeout_ms,

@@ -168,11 +168,17 @@ void bus_topics_describe(struct bus *bus, int64_t timeout_ms,
                          void *arg)
 {
     struct describe *d = mem_alloc(sizeof(*d));
-    *d = (struct describe){.bus = bus, .rk = bus->asker->rk, .timeout_ms = timeout_ms};
+    *d = (struct describe){.bus = bus, .timeout_ms = timeout_ms};
     d->done = done;
     d->arg = arg;
     bus_ref(bus);
-    client_job(bus->asker, describe_work, describe_done, d);
+    struct client *client = bus_asker(bus, &d->err);
+    if (client) {
+        d->rk = client->rk;
+        client_job(client, describe_work, describe_done, d);
+    } else {
+        loop_post(bus->loop, describe_done, d);
+    }
 }
 
 /* ---- create ---- */
@@ -223,10 +229,13 @@ static size_t report_all(const struct bus *bus, const rd_kafka_CreateTopics_resu
 int bus_topics_create(struct bus *bus, int32_t partitions, int32_t replicas, int64_t timeout_ms,
                       report_fn *report, void *arg, struct err *err)
 {
-    rd_kafka_t *rk = bus->asker->rk;
+    struct client *client = bus_asker(bus, err);
     rd_kafka_NewTopic_t *topics[TOPIC_COUNT];
     char text[256];
     int rc = -1;
+    if (!client)
+        return -1;
+    rd_kafka_t *rk = client->rk;
     for (int i = 0; i < TOPIC_COUNT; i++)
         topics[i] = new_topic(bus, (enum topic)i, partitions, replicas);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
