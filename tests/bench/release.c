@@ -354,8 +354,7 @@ static void run(struct bench *bench)
     static const enum topic requests[] = {TOPIC_REQUEST_CUSTOM};
     const struct bus_follower_handler follower = {.on_record = on_event, .arg = bench};
     const struct bus_group_handler handler = {.on_record = on_request, .arg = bench};
-    const struct bus_group_conf group = {
-        .topics = requests, .topic_count = 1, .group = "bench-responder"};
+    const struct bus_group_conf group = {.topics = requests, .topic_count = 1};
     struct err err;
 
     if (bench->respond && bus_group_new(&bench->responder, bench->bus, &group, &handler, &err) < 0)
