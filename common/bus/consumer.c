@@ -92,7 +92,8 @@ struct toppar *consumer_add(struct consumer *consumer, enum topic topic, int32_t
         consumer->toppar_counts[topic] = count;
     }
     tp = mem_alloc(sizeof(*tp));
-    *tp = (struct toppar){.topic = topic, .partition = partition, .committed = -1, .commit_at = -1};
+    *tp = (struct toppar){
+        .topic = topic, .partition = partition, .next = next, .committed = -1, .commit_at = -1};
     consumer->toppars[topic][partition] = tp;
     return tp;
 }
