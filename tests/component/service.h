@@ -29,8 +29,9 @@ struct service {
     struct bus_follower *follower;
     char dir[64]; /* secrets/, state/ and what a test makes; removed at the end */
     char prefix[64];
-    char *config; /* more lines of YAML in the service's own section */
-    char *kafka;  /* bootstrap servers for the service; NULL: the test's */
+    char *config;         /* more lines of YAML in the service's own section */
+    const char *instance; /* instance-id; NULL: test */
+    char *kafka;          /* bootstrap servers for the service; NULL: the test's */
     int port;
     struct loop_child *child;
     bool ended;
