@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "gantry/v1/event.pb-c.h"
 #include "gantry/v1/notification.pb-c.h"
@@ -12,34 +13,51 @@
 #define BACKOFF_FIRST_MS 5000LL
 #define BACKOFF_MAX_MS   (3600 * 1000LL)
 
+/* Mails have a lane of their own: each takes a worker thread while it lasts, and a mail server that
+ * hangs must hold up neither webhooks nor Kafka. */
+#define MAILS_AT_ONCE 3
+
+struct lane {
+    TAILQ_HEAD(, delivery) queue; /* waiting for a place */
+    int64_t under_way, limit;
+    bool starting; /* start_waiting() is on the stack */
+};
+
 struct deliveries {
     struct notifier *app;
-    struct delivery **items; /* all, in no order */
-    size_t count, cap;
-    struct delivery *first, *last; /* waiting for a place among `at_once` */
-    int64_t under_way;
+    struct map *by_id; /* -> struct delivery */
+    struct lane webhooks, mails;
+    bool stopping, halted;
+    void (*idle)(void *arg);
+    void *idle_arg;
     struct metric *sent, *retried, *given_up;
 };
 
 struct deliveries *deliveries_new(struct notifier *app)
 {
-    struct deliveries *deliveries = mem_alloc(sizeof *deliveries);
+    struct deliveries *all = mem_alloc(sizeof *all);
+    struct metrics *metrics = app->svc->metrics;
+    static const char name[] = "gantry_notifications_total";
     static const char help[] = "Notification attempts by how they ended";
 
-    deliveries->app = app;
-    deliveries->sent =
-        metrics_counter(app->svc->metrics, "gantry_notifications_total", "outcome=\"sent\"", help);
-    deliveries->retried = metrics_counter(app->svc->metrics, "gantry_notifications_total",
-                                          "outcome=\"retrying\"", help);
-    deliveries->given_up = metrics_counter(app->svc->metrics, "gantry_notifications_total",
-                                           "outcome=\"given_up\"", help);
-    return deliveries;
+    all->app = app;
+    all->by_id = map_new(NULL);
+    TAILQ_INIT(&all->webhooks.queue);
+    TAILQ_INIT(&all->mails.queue);
+    all->webhooks.limit = app->conf.at_once;
+    all->mails.limit = app->conf.at_once < MAILS_AT_ONCE ? app->conf.at_once : MAILS_AT_ONCE;
+    all->sent = metrics_counter(metrics, name, "outcome=\"sent\"", help);
+    all->retried = metrics_counter(metrics, name, "outcome=\"retrying\"", help);
+    all->given_up = metrics_counter(metrics, name, "outcome=\"given_up\"", help);
+    return all;
 }
 
 static void delivery_free(struct delivery *delivery)
 {
     if (delivery->call)
         http_call_cancel(delivery->call);
+    if (delivery->state == DELIVERY_QUEUED)
+        TAILQ_REMOVE(&delivery->lane->queue, delivery, link);
     loop_timer_free(delivery->timer);
     event_free(delivery->event);
     secret_release(&delivery->secret);
@@ -47,19 +65,20 @@ static void delivery_free(struct delivery *delivery)
     free(delivery);
 }
 
-void deliveries_free(struct deliveries *deliveries)
+void deliveries_halt(struct deliveries *all)
 {
-    if (!deliveries)
-        return;
-    for (size_t i = 0; i < deliveries->count; i++)
-        delivery_free(deliveries->items[i]);
-    free(deliveries->items);
-    free(deliveries);
+    if (all)
+        all->halted = true;
 }
 
-size_t deliveries_waiting(const struct deliveries *deliveries)
+void deliveries_free(struct deliveries *all)
 {
-    return deliveries->count;
+    if (!all)
+        return;
+    for (struct map_iter it = {0}; map_next(all->by_id, &it);)
+        delivery_free(it.value);
+    map_free(all->by_id);
+    free(all);
 }
 
 char *delivery_target(const struct def_notification *rule)
@@ -85,15 +104,28 @@ char *delivery_target(const struct def_notification *rule)
     return buf_detach(&out);
 }
 
+/* Somebody else's words as text that a record may hold. */
+static char *clean(const char *text)
+{
+    char *out = mem_strdup(text);
+    bool utf8 = str_is_utf8(out, strlen(out));
+
+    for (char *c = out; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f || (!utf8 && (*c & 0x80)))
+            *c = ' ';
+    return out;
+}
+
 /* Tells `notification` how a try ended. */
-static int record(struct delivery *delivery, const struct def_notification *rule,
-                  Gantry__V1__Delivery outcome, int64_t next_ms, const char *problem,
-                  bus_ack_fn *ack, void *arg, struct err *err)
+static int record(struct delivery *delivery, Gantry__V1__Delivery outcome, int64_t next_ms,
+                  const char *problem, bus_ack_fn *ack, void *arg, struct err *err)
 {
     Gantry__V1__NotificationSent sent = GANTRY__V1__NOTIFICATION_SENT__INIT;
+    const struct def_notification *rule = rules_get(delivery->app->rules, delivery->rule);
     struct event_meta meta = {0};
     char number[21];
     char *target = rule ? delivery_target(rule) : mem_strdup("");
+    char *error = clean(problem);
     int rc;
 
     sent.notification_id = delivery->id;
@@ -105,53 +137,119 @@ static int record(struct delivery *delivery, const struct def_notification *rule
     sent.target = target;
     sent.delivery = outcome;
     sent.attempt = delivery->attempt;
-    sent.error = (char *)problem;
+    sent.error = error;
     sent.time_ms = clock_now_ms();
     sent.next_attempt_ms = next_ms;
     id_make(meta.id, "notification", delivery->id, id_num(number, delivery->attempt), NULL);
-    snprintf(meta.subject, sizeof meta.subject, "%s/%llu", sent.pipeline,
-             (unsigned long long)sent.release);
+    if (sent.release)
+        snprintf(meta.subject, sizeof meta.subject, "%s/%llu", sent.pipeline,
+                 (unsigned long long)sent.release);
+    else
+        snprintf(meta.subject, sizeof meta.subject, "%s", sent.pipeline);
     rc = bus_produce(delivery->app->producer, TOPIC_NOTIFICATION, &meta, &sent, ack, arg, err);
+    /* Not only when it is read back: the same event may come again before. */
+    if (rc == 0)
+        told_apply(delivery->app->told, &sent, sent.time_ms);
     free(target);
+    free(error);
     return rc;
 }
 
+static void start_waiting(struct deliveries *all, struct lane *lane);
+
+/* The place in its lane is held until the outcome is recorded: no more than `at_once` can be told
+ * again after a kill. */
 static void forget(struct delivery *delivery)
 {
     struct deliveries *all = delivery->app->deliveries;
+    struct lane *lane = delivery->state == DELIVERY_RECORDING ? delivery->lane : NULL;
 
-    for (size_t i = 0; i < all->count; i++)
-        if (all->items[i] == delivery) {
-            all->items[i] = all->items[--all->count];
-            break;
-        }
-    delivery->done(delivery->done_arg);
+    map_del(all->by_id, delivery->id);
+    if (delivery->pending)
+        pending_done(delivery->pending);
     delivery_free(delivery);
+    if (!lane)
+        return;
+    lane->under_way--;
+    start_waiting(all, lane);
 }
 
 static void on_recorded(const struct bus_ack *ack, void *arg)
 {
+    struct delivery *delivery = arg;
+
+    if (delivery->app->deliveries->halted)
+        return;
     if (!ack->ok)
-        log_error("notification told, but not recorded", LOG_E(&ack->err));
-    forget(arg);
+        log_error("how a notification ended is not recorded", LOG_S("id", delivery->id),
+                  LOG_E(&ack->err));
+    forget(delivery);
 }
 
 static void finish(struct delivery *delivery, Gantry__V1__Delivery outcome, const char *problem)
 {
-    const struct def_notification *rule = rules_get(delivery->app->rules, delivery->rule);
     struct err err;
 
-    if (outcome == GANTRY__V1__DELIVERY__DELIVERY_GIVEN_UP) {
-        metric_add(delivery->app->deliveries->given_up, 1);
-        log_error("notification given up", LOG_S("rule", delivery->rule), LOG_S("id", delivery->id),
-                  LOG_I("attempts", delivery->attempt), LOG_S("error", problem));
-    } else {
-        metric_add(delivery->app->deliveries->sent, 1);
+    delivery->state = DELIVERY_RECORDING;
+    if (record(delivery, outcome, 0, problem, on_recorded, delivery, &err) == 0)
+        return;
+    log_error("notification could not be recorded", LOG_S("id", delivery->id), LOG_E(&err));
+    forget(delivery);
+}
+
+static void on_deadlettered(const struct bus_ack *ack, void *arg)
+{
+    struct delivery *delivery = arg;
+
+    if (delivery->app->deliveries->halted)
+        return;
+    if (!ack->ok)
+        log_error("event could not be put into deadletter", LOG_E(&ack->err));
+    finish(delivery, GANTRY__V1__DELIVERY__DELIVERY_GIVEN_UP, delivery->problem);
+}
+
+static void give_up(struct delivery *delivery, const char *problem)
+{
+    struct err err;
+
+    metric_add(delivery->app->deliveries->given_up, 1);
+    snprintf(delivery->problem, sizeof delivery->problem, "%s", problem);
+    delivery->state = DELIVERY_RECORDING;
+    if (!rules_get(delivery->app->rules, delivery->rule)) {
+        log_info("notification dropped: its rule was deleted", LOG_S("rule", delivery->rule),
+                 LOG_S("id", delivery->id));
+        finish(delivery, GANTRY__V1__DELIVERY__DELIVERY_GIVEN_UP, problem);
+        return;
     }
-    if (record(delivery, rule, outcome, 0, problem, on_recorded, delivery, &err) < 0) {
-        log_error("notification could not be recorded", LOG_S("id", delivery->id), LOG_E(&err));
+    log_error("notification given up", LOG_S("rule", delivery->rule), LOG_S("id", delivery->id),
+              LOG_I("attempts", delivery->attempt), LOG_S("error", problem));
+    if (pending_deadletter(delivery->pending, problem, on_deadlettered, delivery, &err) == 0)
+        return;
+    log_error("event could not be put into deadletter", LOG_E(&err));
+    finish(delivery, GANTRY__V1__DELIVERY__DELIVERY_GIVEN_UP, problem);
+}
+
+/* Recorded, and tried again then by whoever has the partition. */
+static void try_again(struct delivery *delivery, int64_t now_ms, int64_t wait_ms,
+                      const char *problem)
+{
+    struct deliveries *all = delivery->app->deliveries;
+    struct err err;
+
+    metric_add(all->retried, 1);
+    log_warn("notification not told yet; trying again", LOG_S("rule", delivery->rule),
+             LOG_I("attempt", delivery->attempt), LOG_I("wait_ms", wait_ms),
+             LOG_S("error", problem));
+    if (record(delivery, GANTRY__V1__DELIVERY__DELIVERY_RETRYING, now_ms + wait_ms, problem, NULL,
+               NULL, &err) < 0)
+        log_error("notification attempt could not be recorded", LOG_E(&err));
+    if (!delivery->pending) {
         forget(delivery);
+        return;
     }
+    delivery->state = DELIVERY_PAUSING;
+    if (!all->stopping)
+        loop_timer_arm(delivery->timer, wait_ms);
 }
 
 static int64_t backoff_ms(uint32_t attempt, int64_t wish_ms)
@@ -168,35 +266,26 @@ static int64_t backoff_ms(uint32_t attempt, int64_t wish_ms)
     return wish_ms > ms ? wish_ms : ms;
 }
 
-static void start_waiting(struct deliveries *all);
-
 void delivery_tried(struct delivery *delivery, bool told, bool final, int64_t retry_after_ms,
                     const char *problem)
 {
     struct deliveries *all = delivery->app->deliveries;
+    struct lane *lane = delivery->lane;
     int64_t wait_ms = backoff_ms(delivery->attempt, retry_after_ms);
     int64_t now_ms = clock_now_ms();
-    struct err err;
 
     delivery->call = NULL;
     secret_release(&delivery->secret);
-    all->under_way--;
     if (told) {
+        metric_add(all->sent, 1);
         finish(delivery, GANTRY__V1__DELIVERY__DELIVERY_SENT, "");
-    } else if (final || now_ms + wait_ms > delivery->give_up_ms) {
-        finish(delivery, GANTRY__V1__DELIVERY__DELIVERY_GIVEN_UP, problem);
+    } else if (delivery->pending && (final || now_ms + wait_ms > delivery->give_up_ms)) {
+        give_up(delivery, problem);
     } else {
-        metric_add(all->retried, 1);
-        log_warn("notification not told yet; trying again", LOG_S("rule", delivery->rule),
-                 LOG_I("attempt", delivery->attempt), LOG_I("wait_ms", wait_ms),
-                 LOG_S("error", problem));
-        if (record(delivery, rules_get(delivery->app->rules, delivery->rule),
-                   GANTRY__V1__DELIVERY__DELIVERY_RETRYING, now_ms + wait_ms, problem, NULL, NULL,
-                   &err) < 0)
-            log_error("notification attempt could not be recorded", LOG_E(&err));
-        loop_timer_arm(delivery->timer, wait_ms);
+        lane->under_way--;
+        try_again(delivery, now_ms, wait_ms, problem);
+        start_waiting(all, lane);
     }
-    start_waiting(all);
 }
 
 static void try_now(struct delivery *delivery)
@@ -206,7 +295,10 @@ static void try_now(struct delivery *delivery)
     int rc;
 
     delivery->attempt++;
-    delivery->app->deliveries->under_way++;
+    delivery->state = DELIVERY_TRYING;
+    delivery->lane->under_way++;
+    delivery->try_began_ms = clock_mono_ms();
+    delivery->answer_bytes = 0;
     if (!rule) {
         delivery_tried(delivery, false, true, 0, "its rule was deleted");
         return;
@@ -217,56 +309,101 @@ static void try_now(struct delivery *delivery)
         delivery_tried(delivery, false, err.code == ERR_INVALID, 0, err.msg);
 }
 
-static void start_waiting(struct deliveries *all)
+static void tell_if_idle(struct deliveries *all)
 {
-    while (all->first && all->under_way < all->app->conf.at_once) {
-        struct delivery *delivery = all->first;
+    if (all->stopping && all->idle && !all->webhooks.under_way && !all->mails.under_way) {
+        void (*idle)(void *) = all->idle;
 
-        all->first = delivery->next;
-        if (!all->first)
-            all->last = NULL;
+        all->idle = NULL;
+        idle(all->idle_arg);
+    }
+}
+
+/* A try can fail at once and so come back here: the outer call goes on then. */
+static void start_waiting(struct deliveries *all, struct lane *lane)
+{
+    struct delivery *delivery;
+
+    if (lane->starting)
+        return;
+    lane->starting = true;
+    while (!all->stopping && lane->under_way < lane->limit &&
+           (delivery = TAILQ_FIRST(&lane->queue))) {
+        TAILQ_REMOVE(&lane->queue, delivery, link);
         try_now(delivery);
     }
+    lane->starting = false;
+    tell_if_idle(all);
 }
 
 static void on_timer(void *arg)
 {
     struct delivery *delivery = arg;
     struct deliveries *all = delivery->app->deliveries;
+    const struct def_notification *rule = rules_get(delivery->app->rules, delivery->rule);
 
-    delivery->next = NULL;
-    if (all->last)
-        all->last->next = delivery;
-    else
-        all->first = delivery;
-    all->last = delivery;
-    start_waiting(all);
+    delivery->lane = rule && rule->channel == DEF_MAIL ? &all->mails : &all->webhooks;
+    delivery->state = DELIVERY_QUEUED;
+    TAILQ_INSERT_TAIL(&delivery->lane->queue, delivery, link);
+    start_waiting(all, delivery->lane);
 }
 
-void deliveries_add(struct deliveries *all, const struct def_notification *rule,
+bool deliveries_add(struct deliveries *all, const struct def_notification *rule,
                     const char *notification_id, const char *event_id,
-                    const Gantry__V1__ReleaseEvent *event, uint32_t attempts_before,
-                    void (*done)(void *arg), void *arg)
+                    const Gantry__V1__ReleaseEvent *event, struct pending *pending)
 {
-    struct delivery *delivery = mem_alloc(sizeof *delivery);
+    struct delivery *delivery = map_get(all->by_id, notification_id);
+    int64_t next_ms, wait_ms;
 
+    if (delivery) {
+        bool adopted = !delivery->pending;
+
+        if (adopted)
+            delivery->pending = pending;
+        return adopted;
+    }
+    delivery = mem_alloc(sizeof *delivery);
     delivery->app = all->app;
     snprintf(delivery->id, sizeof delivery->id, "%s", notification_id);
     snprintf(delivery->event_id, sizeof delivery->event_id, "%s", event_id);
     delivery->rule = mem_strdup(rule->name);
     delivery->event = event_clone(event);
-    delivery->attempt = attempts_before;
+    delivery->pending = pending;
     delivery->give_up_ms = event->time_ms + NOTIFIER_TRY_MS;
     delivery->timer = loop_timer_new(all->app->svc->loop, on_timer, delivery);
-    delivery->done = done;
-    delivery->done_arg = arg;
     buf_init(&delivery->secret, 1);
-    if (all->count == all->cap) {
-        all->cap = all->cap ? all->cap * 2 : 16;
-        all->items = mem_realloc(all->items, all->cap, sizeof *all->items);
-    }
-    all->items[all->count++] = delivery;
-    /* Never from inside the caller's loop over the rules: `done` could come before it is through.
+    map_set(all->by_id, delivery->id, delivery);
+    told_done(all->app->told, notification_id, &delivery->attempt, &next_ms);
+    wait_ms = next_ms - clock_now_ms();
+    wait_ms = wait_ms < 0 ? 0 : wait_ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : wait_ms;
+    /* Never from inside the caller's loop over the rules: the end could come before it is through.
      */
-    loop_timer_arm(delivery->timer, 0);
+    if (!all->stopping)
+        loop_timer_arm(delivery->timer, wait_ms);
+    return true;
+}
+
+void deliveries_revoke(struct deliveries *all, int32_t partition)
+{
+    for (struct map_iter it = {0}; map_next(all->by_id, &it);) {
+        struct delivery *delivery = it.value;
+
+        if (!delivery->pending || pending_partition(delivery->pending) != partition)
+            continue;
+        delivery->pending = NULL;
+        if (delivery->state == DELIVERY_TRYING || delivery->state == DELIVERY_RECORDING)
+            continue;
+        map_del(all->by_id, it.key);
+        delivery_free(delivery);
+    }
+}
+
+void deliveries_stop(struct deliveries *all, void (*idle)(void *arg), void *arg)
+{
+    all->stopping = true;
+    all->idle = idle;
+    all->idle_arg = arg;
+    for (struct map_iter it = {0}; map_next(all->by_id, &it);)
+        loop_timer_cancel(((struct delivery *)it.value)->timer);
+    tell_if_idle(all);
 }

@@ -10,9 +10,10 @@
 #include "secret/secret.h"
 #include "services/notifier/notifier.h"
 
-#define TIMEOUT_MS  30000
-#define MESSAGE_MAX (256 * 1024)
-#define LINE_MAX_64 76 /* RFC 2045, 6.8 */
+#define TIMEOUT_MS        30000
+#define MESSAGE_MAX       (256 * 1024)
+#define LINE_MAX_64       76 /* RFC 2045, 6.8 */
+#define SUBJECT_PLAIN_MAX 68
 
 static void add_base64(struct buf *out, const char *text, size_t len)
 {
@@ -30,14 +31,27 @@ static void add_base64(struct buf *out, const char *text, size_t len)
     free(encoded);
 }
 
-/* RFC 2047: an encoded-word has at most 75 characters, and holds whole UTF-8 characters. */
+static bool is_plain(const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if (*c < ' ' || *c > '~' || (c[0] == '=' && c[1] == '?'))
+            return false;
+    return strlen(text) <= SUBJECT_PLAIN_MAX;
+}
+
+/* RFC 2047: an encoded-word has at most 75 characters, its line 76, and it holds whole UTF-8
+ * characters. */
 static void add_subject(struct buf *out, const char *text)
 {
     size_t len = strlen(text), at = 0;
 
     buf_adds(out, "Subject:");
+    if (is_plain(text)) {
+        buf_addf(out, " %s\r\n", text);
+        return;
+    }
     while (at < len) {
-        size_t take = len - at < 42 ? len - at : 42;
+        size_t take = len - at < 36 ? len - at : 36;
         char *encoded;
 
         while (at + take < len && take > 1 && ((unsigned char)text[at + take] & 0xc0) == 0x80)
@@ -47,72 +61,6 @@ static void add_subject(struct buf *out, const char *text)
         free(encoded);
         at += take;
     }
-}
-
-static void add_html(struct buf *out, const char *text)
-{
-    for (const char *c = text; *c; c++) {
-        switch (*c) {
-        case '&':
-            buf_adds(out, "&amp;");
-            break;
-        case '<':
-            buf_adds(out, "&lt;");
-            break;
-        case '>':
-            buf_adds(out, "&gt;");
-            break;
-        case '"':
-            buf_adds(out, "&quot;");
-            break;
-        case '\n':
-            buf_adds(out, "<br>");
-            break;
-        default:
-            buf_addc(out, *c);
-        }
-    }
-}
-
-static void compose_text(struct buf *out, const char *headline,
-                         const struct wording_details *details, const char *link)
-{
-    buf_addf(out, "%s\r\n\r\n", headline);
-    for (size_t i = 0; i < details->count; i++)
-        buf_addf(out, "%-10s  %s\r\n", details->items[i].label, details->items[i].value);
-    if (link)
-        buf_addf(out, "\r\n%s\r\n", link);
-    buf_adds(out, "\r\n-- \r\nGantry sends this because a notification rule says so.\r\n");
-}
-
-static void compose_html(struct buf *out, const char *headline,
-                         const struct wording_details *details, const char *link)
-{
-    buf_adds(out,
-             "<!doctype html><html><body style=\"margin:0;padding:24px;background:#f6f7f9;"
-             "font:14px/1.5 system-ui,sans-serif;color:#1c2128\">"
-             "<div style=\"max-width:600px;margin:0 auto;background:#fff;border:1px solid #d8dee4;"
-             "border-radius:8px;padding:24px\"><h1 style=\"font-size:18px;margin:0 0 16px\">");
-    add_html(out, headline);
-    buf_adds(out, "</h1><table style=\"border-collapse:collapse\">");
-    for (size_t i = 0; i < details->count; i++) {
-        buf_adds(out, "<tr><td style=\"padding:4px 16px 4px 0;color:#59636e;vertical-align:top\">");
-        add_html(out, details->items[i].label);
-        buf_adds(out, "</td><td style=\"padding:4px 0;word-break:break-word\">");
-        add_html(out, details->items[i].value);
-        buf_adds(out, "</td></tr>");
-    }
-    buf_adds(out, "</table>");
-    if (link) {
-        buf_adds(out, "<p style=\"margin:24px 0 0\"><a "
-                      "style=\"background:#0b5cad;color:#fff;padding:8px 16px;"
-                      "border-radius:6px;text-decoration:none\" href=\"");
-        add_html(out, link);
-        buf_adds(out, "\">Open in Gantry</a></p>");
-    }
-    buf_adds(out, "</div><p style=\"max-width:600px;margin:12px "
-                  "auto;color:#59636e;font-size:12px\">Gantry sends "
-                  "this because a notification rule says so.</p></body></html>\r\n");
 }
 
 static void add_headers(struct buf *out, const struct delivery *delivery,
@@ -151,27 +99,24 @@ int mail_compose(struct buf *out, const struct delivery *delivery,
                  int64_t now_ms, struct err *err)
 {
     char *headline = wording_headline(delivery->event);
-    char *link = wording_link(delivery->event, console_url);
-    struct wording_details details;
     struct buf text, html;
+    bool overflow;
 
-    wording_details(delivery->event, &details);
     buf_init(out, MESSAGE_MAX);
-    buf_init(&text, MESSAGE_MAX / 2);
-    buf_init(&html, MESSAGE_MAX / 2);
-    compose_text(&text, headline, &details, link);
-    compose_html(&html, headline, &details, link);
+    buf_init(&text, MESSAGE_MAX / 4);
+    buf_init(&html, MESSAGE_MAX / 4);
+    page_text(&text, delivery->event, console_url);
+    page_html(&html, delivery->event, console_url);
     add_headers(out, delivery, rule, from, headline, now_ms);
-    buf_addf(out, "Content-Type: multipart/alternative; boundary=\"%s\"\r\n\r\n", delivery->id);
+    buf_addf(out, "Content-Type: multipart/alternative;\r\n boundary=\"%s\"\r\n\r\n", delivery->id);
     add_part(out, delivery->id, "text/plain", &text);
     add_part(out, delivery->id, "text/html", &html);
     buf_addf(out, "--%s--\r\n", delivery->id);
+    overflow = out->overflow || text.overflow || html.overflow;
     buf_release(&text);
     buf_release(&html);
-    wording_details_release(&details);
     free(headline);
-    free(link);
-    if (!out->overflow)
+    if (!overflow)
         return 0;
     buf_release(out);
     return err_set(err, ERR_INVALID, "the mail is larger than 256 KiB");
@@ -186,13 +131,17 @@ static void on_answer(const struct http_response *response, void *arg)
         delivery_tried(delivery, true, false, 0, "");
         return;
     }
-    snprintf(problem, sizeof problem, "the mail server did not take it: %.300s",
-             *response->err.msg ? response->err.msg : "no reason given");
+    if (response->status)
+        snprintf(problem, sizeof problem, "the mail server did not take it: %d %.300s",
+                 response->status, response->body);
+    else
+        snprintf(problem, sizeof problem, "the mail server: %.300s", response->err.msg);
     /* Permanent by RFC 5321, 4.2.1 are 550 to 554; but a server's misconfiguration is often cured
      * in a day. */
     delivery_tried(delivery, false, false, 0, problem);
 }
 
+/* STARTTLS alone is what can be offered or not; smtps:// is TLS from the first byte. */
 static int tls_mode(const char *name)
 {
     return str_eq(name, "off") ? 0 : str_eq(name, "offered") ? 1 : 2;

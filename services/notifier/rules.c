@@ -57,6 +57,11 @@ void rules_apply(struct rules *rules, const void *message)
     map_set(rules->by_name, record->name, def);
 }
 
+void rules_delete(struct rules *rules, const char *name)
+{
+    map_del(rules->by_name, name);
+}
+
 static bool any_glob(const struct strv *globs, const char *value)
 {
     for (size_t i = 0; i < globs->count; i++)

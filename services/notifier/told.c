@@ -11,7 +11,7 @@
 
 /* What `notification` says of each id in the last day: as long as a message can still be tried. */
 struct entry {
-    int64_t time_ms;
+    int64_t time_ms, next_ms;
     uint32_t attempts;
     bool done;
 };
@@ -55,16 +55,20 @@ void told_apply(struct told *told, const Gantry__V1__NotificationSent *sent, int
         map_set(told->by_id, sent->notification_id, entry);
     }
     entry->time_ms = sent->time_ms;
-    if (sent->attempt > entry->attempts)
+    if (sent->attempt >= entry->attempts) {
         entry->attempts = sent->attempt;
+        entry->next_ms = sent->next_attempt_ms;
+    }
     if (sent->delivery != GANTRY__V1__DELIVERY__DELIVERY_RETRYING)
         entry->done = true;
 }
 
-bool told_done(const struct told *told, const char *notification_id, uint32_t *attempts)
+bool told_done(const struct told *told, const char *notification_id, uint32_t *attempts,
+               int64_t *next_ms)
 {
     const struct entry *entry = map_get(told->by_id, notification_id);
 
     *attempts = entry ? entry->attempts : 0;
+    *next_ms = entry ? entry->next_ms : 0;
     return entry && entry->done;
 }

@@ -1,6 +1,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/hex.h"
@@ -11,8 +12,11 @@
 #include "secret/secret.h"
 #include "services/notifier/notifier.h"
 
-#define TIMEOUT_MS    15000
+#define TIMEOUT_MS 15000
+/* What a target says in its answer is not read beyond this: its status has come before. */
 #define ANSWER_LIMIT  (64 * 1024)
+#define ANSWER_MS     5000
+#define WISH_MAX_S    (24 * 3600LL)
 #define SECRET_PREFIX "whsec_"
 
 static char *payload(const struct delivery *delivery)
@@ -27,7 +31,7 @@ static char *payload(const struct delivery *delivery)
     clock_rfc3339(delivery->event->time_ms, time);
     json = json_pack("{s:s, s:s, s:s, s:s*, s:o}", "type", kind, "timestamp", time, "headline",
                      headline, "link", link, "data", event_to_json(delivery->event));
-    out = json_dumps(json, JSON_COMPACT);
+    out = json ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
     free(headline);
     free(link);
@@ -48,7 +52,8 @@ static int sign(const struct delivery *delivery, const char *timestamp, const ch
         secret += strlen(SECRET_PREFIX);
     if (base64_decode(secret, strlen(secret), &key, &key_len) < 0 || key_len < 16) {
         free(key);
-        return err_set(err, ERR_INVALID,
+        /* An operator can mend it: worth trying again. */
+        return err_set(err, ERR_UNAVAILABLE,
                        "the webhook's secret must be `whsec_` and the base64 of at least 16 bytes");
     }
     buf_init(&content, EVENT_VALUE_MAX * 8);
@@ -62,11 +67,36 @@ static int sign(const struct delivery *delivery, const char *timestamp, const ch
     return 0;
 }
 
+int64_t webhook_retry_after(const char *value, int64_t now_ms)
+{
+    struct tm date = {0};
+    int64_t seconds;
+    const char *end;
+
+    if (str_empty(value))
+        return 0;
+    if (str_to_i64(value, &seconds) < 0) {
+        end = strptime(value, "%a, %d %b %Y %H:%M:%S GMT", &date);
+        if (!end || *end)
+            return 0;
+        seconds = (int64_t)timegm(&date) - now_ms / 1000;
+    }
+    return seconds <= 0 ? 0 : (seconds < WISH_MAX_S ? seconds : WISH_MAX_S) * 1000;
+}
+
+static int on_data(const char *data, size_t len, void *arg)
+{
+    struct delivery *delivery = arg;
+
+    (void)data;
+    delivery->answer_bytes += len;
+    return delivery->answer_bytes > ANSWER_LIMIT ||
+           clock_mono_ms() - delivery->try_began_ms > ANSWER_MS;
+}
+
 static void on_answer(const struct http_response *response, void *arg)
 {
     struct delivery *delivery = arg;
-    const char *retry_after;
-    int64_t wait_s = 0;
     char problem[300];
 
     if (!response->status) {
@@ -77,12 +107,10 @@ static void on_answer(const struct http_response *response, void *arg)
         delivery_tried(delivery, true, false, 0, "");
         return;
     }
-    retry_after = response->header(response, "Retry-After");
-    if (retry_after && str_to_i64(retry_after, &wait_s) < 0)
-        wait_s = 0;
     snprintf(problem, sizeof problem, "the target answered %d", response->status);
     /* 410 Gone: the receiver wants no more (Standard Webhooks, "Operational considerations"). */
-    delivery_tried(delivery, false, response->status == 410, wait_s > 0 ? wait_s * 1000 : 0,
+    delivery_tried(delivery, false, response->status == 410,
+                   webhook_retry_after(response->header(response, "Retry-After"), clock_now_ms()),
                    problem);
 }
 
@@ -105,6 +133,8 @@ int webhook_try(struct delivery *delivery, const struct def_notification *rule, 
         return -1;
     }
     body = payload(delivery);
+    if (!body)
+        return err_set(err, ERR_INVALID, "the event cannot be written as JSON");
     snprintf(timestamp, sizeof timestamp, "%lld", (long long)(clock_now_ms() / 1000));
     if (sign(delivery, timestamp, body, &mac, err) < 0)
         goto out;
@@ -117,7 +147,7 @@ int webhook_try(struct delivery *delivery, const struct def_notification *rule, 
     opts.body = body;
     opts.body_len = strlen(body);
     opts.timeout_ms = TIMEOUT_MS;
-    opts.limit = ANSWER_LIMIT;
+    opts.on_data = on_data;
     opts.ca_file = delivery->app->conf.webhook_ca_file;
     delivery->call = http_call(delivery->app->client, &opts, on_answer, delivery, err);
     rc = delivery->call ? 0 : -1;

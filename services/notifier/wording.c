@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -7,6 +8,7 @@
 #include "gantry/v1/event.pb-c.h"
 #include "services/notifier/notifier.h"
 
+#define LOG_LINES  10
 #define FACT(name) GANTRY__V1__RELEASE_EVENT__FACT_##name
 
 void wording_kind(const Gantry__V1__ReleaseEvent *event, char out[EVENT_TYPE_MAX])
@@ -141,6 +143,33 @@ static const char *outcome_name(Gantry__V1__ApprovalOutcome outcome)
     }
 }
 
+enum wording_tone wording_tone(const Gantry__V1__ReleaseEvent *event)
+{
+    const char *outcome = wording_outcome(event);
+
+    if (str_eq(outcome, "succeeded") || str_eq(outcome, "approved"))
+        return WORDING_GOOD;
+    if (str_eq(outcome, "failed") || str_eq(outcome, "rejected") || str_eq(outcome, "expired"))
+        return WORDING_BAD;
+    switch (event->fact_case) {
+    case FACT(APPROVAL_OPENED):
+    case FACT(STAGE_WAITING):
+        return WORDING_WAITS;
+    case FACT(RELEASE_STARTED):
+    case FACT(STAGE_ENTERED):
+    case FACT(ACTION_REQUESTED):
+    case FACT(ACTION_STARTED):
+    case FACT(VOTE_COUNTED):
+        return WORDING_GOES_ON;
+    case FACT(COMMAND_REFUSED):
+    case FACT(DEFINITION_REFUSED):
+    case FACT(VOTE_REFUSED):
+        return WORDING_BAD;
+    default:
+        return WORDING_PLAIN;
+    }
+}
+
 const char *wording_outcome(const Gantry__V1__ReleaseEvent *event)
 {
     switch (event->fact_case) {
@@ -155,6 +184,15 @@ const char *wording_outcome(const Gantry__V1__ReleaseEvent *event)
     default:
         return "";
     }
+}
+
+static size_t approvals_of(const Gantry__V1__ApprovalRequest *approval)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < approval->n_votes; i++)
+        count += approval->votes[i]->verdict == GANTRY__V1__VERDICT__VERDICT_APPROVE;
+    return count;
 }
 
 char *wording_headline(const Gantry__V1__ReleaseEvent *event)
@@ -187,19 +225,48 @@ char *wording_headline(const Gantry__V1__ReleaseEvent *event)
         return mem_printf("%s/%llu wants approval for %s", p, release, stage);
     case FACT(VOTE_COUNTED):
         return mem_printf("%s/%llu: %zu of %u approvals for %s", p, release,
-                          event->vote_counted->approval->n_votes,
+                          approvals_of(event->vote_counted->approval),
                           event->vote_counted->approval->count, stage);
     case FACT(APPROVAL_CLOSED):
         return mem_printf("%s/%llu: approval for %s %s", p, release, stage, wording_outcome(event));
     default:
         wording_kind(event, kind);
+        for (char *c = kind; *c; c++)
+            *c = *c == '.' || *c == '-' ? ' ' : *c;
         return release ? mem_printf("%s/%llu: %s", p, release, kind)
                        : mem_printf("%s: %s", p, kind);
     }
 }
 
+/* What builds and people wrote may hold anything: neither colours of a terminal nor bytes that are
+ * no UTF-8 go into a mail. */
+static void clean(char *text)
+{
+    bool utf8 = str_is_utf8(text, strlen(text));
+    char *to = text;
+
+    for (const char *c = text; *c; c++) {
+        if (c[0] == '\x1b' && c[1] == '[') {
+            c += 2;
+            c += strspn(c, "0123456789;?");
+            if (!*c)
+                break;
+            continue;
+        }
+        if (*c == '\r')
+            continue;
+        if ((unsigned char)*c < ' ' && *c != '\n')
+            *to++ = ' ';
+        else
+            *to++ = *c == 0x7f || (!utf8 && (*c & 0x80)) ? '?' : *c;
+    }
+    *to = '\0';
+}
+
 static void add(struct wording_details *out, const char *label, char *value)
 {
+    if (value)
+        clean(value);
     if (str_empty(value) || out->count == sizeof out->items / sizeof out->items[0]) {
         free(value);
         return;
@@ -215,14 +282,28 @@ static char *short_digest(const char *digest)
                                          : mem_strdup(digest);
 }
 
-static char *joined(char *const *items, size_t count)
+static char *for_people(int64_t ms)
+{
+    time_t seconds = (time_t)(ms / 1000);
+    char text[64];
+    struct tm utc;
+
+    gmtime_r(&seconds, &utc);
+    strftime(text, sizeof text, "%e %b %Y, %H:%M UTC", &utc);
+    return mem_strdup(text + strspn(text, " "));
+}
+
+/* The first so many, and how many more there are. */
+static char *first_of(char *const *items, size_t count, const char *between, size_t max)
 {
     struct buf out;
 
-    buf_init(&out, 1024);
-    for (size_t i = 0; i < count; i++)
-        if (buf_addf(&out, "%s%s", i ? ", " : "", items[i]) < 0)
+    buf_init(&out, 8 * 1024);
+    for (size_t i = 0; i < count && i < max; i++)
+        if (buf_addf(&out, "%s%s", i ? between : "", items[i]) < 0)
             break;
+    if (count > max)
+        buf_addf(&out, "%sand %zu more", between, count - max);
     return buf_detach(&out);
 }
 
@@ -233,26 +314,34 @@ static void add_revisions(struct wording_details *out, Gantry__V1__Revision *con
         add(out, "Commit", mem_printf("%.8s %s", revisions[i]->commit, revisions[i]->message));
 }
 
+static void add_votes(struct wording_details *out, const Gantry__V1__ApprovalRequest *approval)
+{
+    add(out, "Approvals", mem_printf("%zu of %u", approvals_of(approval), approval->count));
+    for (size_t i = 0; i < approval->n_votes && i < 4; i++) {
+        const Gantry__V1__Vote *vote = approval->votes[i];
+
+        add(out, vote->verdict == GANTRY__V1__VERDICT__VERDICT_REJECT ? "Rejected" : "Approved",
+            mem_printf("%s%s%s", vote->voter ? vote->voter->name : "", *vote->comment ? ": " : "",
+                       vote->comment));
+    }
+}
+
 static void add_approval(struct wording_details *out, const Gantry__V1__ApprovalRequest *approval)
 {
-    char expires[CLOCK_RFC3339_SIZE];
+    bool open = approval->verb == GANTRY__V1__APPROVAL_VERB__APPROVAL_VERB_OPEN;
 
+    add(out, "Message", mem_strdup(approval->message));
+    if (!open)
+        add(out, "Reason", mem_strdup(approval->reason));
     add_revisions(out, approval->revisions, approval->n_revisions);
     add(out, "Image", short_digest(approval->digest));
     add(out, "Runs there", short_digest(approval->previous_digest));
-    add(out, "Authors", joined(approval->authors, approval->n_authors));
-    add(out, "Asked", joined(approval->by, approval->n_by));
-    add(out, "Votes", mem_printf("%zu of %u", approval->n_votes, approval->count));
-    for (size_t i = 0; i < approval->n_votes && i < 4; i++)
-        add(out, "Vote",
-            mem_printf("%s%s%s", approval->votes[i]->voter ? approval->votes[i]->voter->name : "",
-                       *approval->votes[i]->comment ? ": " : "", approval->votes[i]->comment));
-    add(out, "Message", mem_strdup(approval->message));
-    add(out, "Reason", mem_strdup(approval->reason));
-    if (approval->verb == GANTRY__V1__APPROVAL_VERB__APPROVAL_VERB_OPEN && approval->expires_ms) {
-        clock_rfc3339(approval->expires_ms, expires);
-        add(out, "Until", mem_strdup(expires));
-    }
+    add(out, "Authors", first_of(approval->authors, approval->n_authors, ", ", 10));
+    if (open)
+        add(out, "Asked", first_of(approval->by, approval->n_by, ", ", 10));
+    add_votes(out, approval);
+    if (open && approval->expires_ms)
+        add(out, "Until", for_people(approval->expires_ms));
 }
 
 static void add_finished(struct wording_details *out, const Gantry__V1__Finished *finished)
@@ -264,16 +353,17 @@ static void add_finished(struct wording_details *out, const Gantry__V1__Finished
     add(out, "Command", mem_strdup(finished->command));
     if (finished->exit_code)
         add(out, "Exit code", mem_printf("%d", finished->exit_code));
-    if (finished->n_log_tail)
-        add(out, "Last line", mem_strdup(finished->log_tail[finished->n_log_tail - 1]));
+    if (finished->n_log_tail) {
+        size_t skip = finished->n_log_tail > LOG_LINES ? finished->n_log_tail - LOG_LINES : 0;
+
+        add(out, WORDING_LOG,
+            first_of(finished->log_tail + skip, finished->n_log_tail - skip, "\n", LOG_LINES));
+    }
 }
 
 void wording_details(const Gantry__V1__ReleaseEvent *event, struct wording_details *out)
 {
-    char time[CLOCK_RFC3339_SIZE];
-
     memset(out, 0, sizeof *out);
-    add(out, "Pipeline", mem_strdup(event->pipeline));
     switch (event->fact_case) {
     case FACT(RELEASE_STARTED):
         add_revisions(out, event->release_started->revisions, event->release_started->n_revisions);
@@ -283,6 +373,10 @@ void wording_details(const Gantry__V1__ReleaseEvent *event, struct wording_detai
         break;
     case FACT(RELEASE_ENDED):
         add(out, "Reason", mem_strdup(event->release_ended->reason));
+        if (event->release_ended->superseded_by)
+            add(out, "Superseded",
+                mem_printf("by %s/%llu", event->pipeline,
+                           (unsigned long long)event->release_ended->superseded_by));
         break;
     case FACT(STAGE_ENDED):
         add(out, "Reason", mem_strdup(event->stage_ended->reason));
@@ -304,8 +398,7 @@ void wording_details(const Gantry__V1__ReleaseEvent *event, struct wording_detai
     default:
         break;
     }
-    clock_rfc3339(event->time_ms, time);
-    add(out, "When", mem_strdup(time));
+    add(out, "When", for_people(event->time_ms));
 }
 
 void wording_details_release(struct wording_details *details)
@@ -318,10 +411,13 @@ void wording_details_release(struct wording_details *details)
 char *wording_link(const Gantry__V1__ReleaseEvent *event, const char *console_url)
 {
     unsigned long long release = wording_release(event);
+    size_t len = console_url ? strlen(console_url) : 0;
 
-    if (str_empty(console_url))
+    while (len > 0 && console_url[len - 1] == '/')
+        len--;
+    if (!len)
         return NULL;
     if (!release)
-        return mem_printf("%s/pipelines/%s", console_url, event->pipeline);
-    return mem_printf("%s/pipelines/%s/releases/%llu", console_url, event->pipeline, release);
+        return mem_printf("%.*s/pipelines/%s", (int)len, console_url, event->pipeline);
+    return mem_printf("%.*s/pipelines/%s/%llu", (int)len, console_url, event->pipeline, release);
 }
