@@ -12,6 +12,7 @@ COPY *.jar /opt/kafka/libs/
 USER appuser
 ENV CLUSTER_ID=5L6g3nShT-eMCtK--X86sw KAFKA_HEAP_OPTS=-Xmx512m LOG=-Dorg.slf4j.simpleLogger.defaultLogLevel=warn
 EXPOSE 9092
-CMD ["bash", "-ec", "java -XX:TieredStopAtLevel=1 $LOG -cp '/opt/kafka/libs/*' kafka.docker.KafkaDockerWrapper setup \
-    --default-configs-dir /etc/kafka/docker --mounted-configs-dir /mnt/shared/config --final-configs-dir /opt/kafka/config \
-    && exec java $KAFKA_HEAP_OPTS $LOG -cp '/opt/kafka/libs/*' kafka.Kafka /opt/kafka/config/server.properties"]
+CMD ["bash", "-ec", "said=$(java -XX:TieredStopAtLevel=1 $LOG -cp '/opt/kafka/libs/*' kafka.docker.KafkaDockerWrapper setup \
+    --default-configs-dir /etc/kafka/docker --mounted-configs-dir /mnt/shared/config --final-configs-dir /opt/kafka/config 2>&1) \
+    || grep -q 'already formatted' <<<\"$said\" || { echo \"$said\"; exit 1; }; \
+    exec java $KAFKA_HEAP_OPTS $LOG -cp '/opt/kafka/libs/*' kafka.Kafka /opt/kafka/config/server.properties"]
