@@ -8,7 +8,7 @@
 #include "services/approver/approver.h"
 
 /* Closed approvals that are still shown; older ones are the console's to tell of. */
-#define CLOSED_MAX 1000
+#define CLOSED_MAX 300
 
 struct approvals {
     struct map *by_id;        /* -> Gantry__V1__ApprovalRequest, owned */

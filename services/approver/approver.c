@@ -10,8 +10,6 @@
 #include "log/log.h"
 #include "secret/secret.h"
 
-#define READY_EVERY_MS 1000
-
 static const struct conf_item items[] = {
     {"bootstrap-token", CONF_STR, offsetof(struct approver_conf, bootstrap_token), NULL,
      "name of a secret that holds a first admin's token; it has every role", 0},
@@ -23,6 +21,11 @@ int approver_person(struct approver *app, struct http_request *req, enum auth_ro
 {
     struct err err;
 
+    if (!app->ready) {
+        http_reply_header(req, "Retry-After", "1");
+        http_reply_problem(req, 503, NULL, "approvals and tokens are being read; try again soon");
+        return -1;
+    }
     if (auth_check(app->auth, http_req_header(req, "Authorization"), clock_now_ms(), out, &err) <
         0) {
         http_reply_header(req, "WWW-Authenticate", "Bearer");
@@ -52,9 +55,31 @@ int approver_kafka_or_503(struct approver *app, struct http_request *req)
     return -1;
 }
 
+/* What is bad is counted at each start, but put aside only once: when it comes. The notifier, which
+ * reads `event` as a group, does so for that. */
+static void put_aside(struct approver *app, const struct bus_record *record, const char *reason)
+{
+    struct err err;
+
+    metric_add(app->malformed, 1);
+    if (record->topic == TOPIC_EVENT || !app->ready)
+        return;
+    if (bus_deadletter(app->producer, record, reason, NULL, NULL, &err) < 0)
+        log_error("record could not be put into deadletter", LOG_E(&err));
+}
+
+static const char *id_of(const struct bus_record *record, struct event_meta *meta)
+{
+    struct err err;
+
+    return event_read_headers(meta, record->headers, record->header_count, &err) < 0 ? ""
+                                                                                     : meta->id;
+}
+
 static void on_record(struct bus_follower *follower, const struct bus_record *record, void *arg)
 {
     struct approver *app = arg;
+    struct event_meta meta;
     struct err err;
     void *message;
 
@@ -62,11 +87,7 @@ static void on_record(struct bus_follower *follower, const struct bus_record *re
     if (!record->value)
         return;
     if (event_unpack(&message, record->topic, record->value, record->value_len, &err) < 0) {
-        /* The notifier, which reads `event` as a group, puts those there. */
-        if (record->topic == TOPIC_EVENT)
-            return;
-        if (bus_deadletter(app->producer, record, err.msg, NULL, NULL, &err) < 0)
-            log_error("record could not be put into deadletter", LOG_E(&err));
+        put_aside(app, record, err.msg);
         return;
     }
     switch (record->topic) {
@@ -75,7 +96,7 @@ static void on_record(struct bus_follower *follower, const struct bus_record *re
         return;
     case TOPIC_ACCESS:
         auth_apply(app->auth, message);
-        tokens_apply(app->tokens, record, message);
+        tokens_apply(app->tokens, id_of(record, &meta), message);
         break;
     case TOPIC_EVENT:
         votes_event(app->votes, message);
@@ -86,15 +107,18 @@ static void on_record(struct bus_follower *follower, const struct bus_record *re
     event_free(message);
 }
 
-static void on_ready_timer(void *arg)
+static void on_end(struct bus_follower *follower, enum topic topic, int32_t partition,
+                   int64_t end_offset, void *arg)
 {
     struct approver *app = arg;
 
-    if (bus_follower_caught_up(app->follower)) {
-        svc_ready(app->svc, "state", true, "");
+    (void)topic;
+    (void)partition;
+    (void)end_offset;
+    if (app->ready || !bus_follower_caught_up(follower))
         return;
-    }
-    loop_timer_arm(app->ready_timer, READY_EVERY_MS / 10);
+    app->ready = true;
+    svc_ready(app->svc, "state", true, "");
 }
 
 static int add_bootstrap(struct approver *app, struct err *err)
@@ -120,7 +144,8 @@ static int64_t from_end(enum topic topic, int32_t partition, void *arg)
 
 static int follow(struct approver *app, struct err *err)
 {
-    const struct bus_follower_handler handler = {.on_record = on_record, .arg = app};
+    const struct bus_follower_handler handler = {
+        .on_record = on_record, .on_end = on_end, .arg = app};
     int32_t partitions = (int32_t)app->svc->conf.partitions;
 
     if (bus_follower_new(&app->follower, app->svc->bus, &handler, err) < 0 ||
@@ -137,16 +162,16 @@ static int start(struct svc *svc, struct err *err)
     struct approver *app = svc->app;
 
     app->svc = svc;
+    app->malformed = metrics_counter(svc->metrics, "gantry_approver_malformed_records_total", NULL,
+                                     "Records of followed topics that could not be decoded");
     app->auth = auth_new();
     app->approvals = approvals_new();
     app->votes = votes_new(app);
-    app->tokens = tokens_new();
+    app->tokens = tokens_new(app);
     svc_ready(svc, "state", false, "reading approvals and tokens");
     if (add_bootstrap(app, err) < 0 ||
         bus_producer_new(&app->producer, svc->bus, &producer_conf, err) < 0 || follow(app, err) < 0)
         return -1;
-    app->ready_timer = loop_timer_new(svc->loop, on_ready_timer, app);
-    loop_timer_arm(app->ready_timer, 0);
     approvals_routes(app);
     votes_routes(app);
     tokens_routes(app);
@@ -173,7 +198,6 @@ static void release(struct svc *svc)
 {
     struct approver *app = svc->app;
 
-    loop_timer_free(app->ready_timer);
     bus_follower_free(app->follower);
     bus_producer_free(app->producer);
     votes_free(app->votes);

@@ -29,7 +29,8 @@ struct approver {
     struct approver_conf conf;
     struct bus_producer *producer;
     struct bus_follower *follower;
-    struct loop_timer *ready_timer;
+    struct metric *malformed;
+    bool ready; /* approvals and tokens are read */
     struct auth *auth;
     struct approvals *approvals;
     struct votes *votes;
@@ -38,8 +39,8 @@ struct approver {
 
 int approver_main(int argc, char **argv);
 
-/* Who asks; answers 401 or 403 itself and returns -1 where they may not. *out is released by the
- * caller. */
+/* Who asks; answers 401 or 403, or 503 while the tokens are not read yet, itself and returns -1
+ * where they may not. *out is released by the caller. */
 int approver_person(struct approver *app, struct http_request *req, enum auth_role role,
                     struct auth_person *out);
 /* 0 while Kafka can be reached; else answers 503 and returns -1. */
@@ -66,9 +67,10 @@ void votes_event(struct votes *votes, const Gantry__V1__ReleaseEvent *event);
 
 /* ---- tokens.c ---- */
 
-struct tokens *tokens_new(void);
+struct tokens *tokens_new(struct approver *app);
 void tokens_free(struct tokens *tokens);
-void tokens_apply(struct tokens *tokens, const struct bus_record *record, const void *access);
+/* A record of `access`; `id` is its ce_id: whoever waits for it is answered. */
+void tokens_apply(struct tokens *tokens, const char *id, const void *access);
 void tokens_routes(struct approver *app);
 
 #endif

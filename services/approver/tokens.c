@@ -1,5 +1,6 @@
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -11,24 +12,44 @@
 #define BODY_MAX (64 * 1024)
 #define LIST_MAX 32
 #define TEXT_MAX 150
+#define WAIT_MS  10000
+/* The subject of whoever holds the bootstrap token: no other may look like that. */
+#define RESERVED "bootstrap"
 
 /* What is shown of the tokens; auth keeps what checks them. */
 struct tokens {
+    struct approver *app;
     struct map *by_name; /* -> Gantry__V1__Access, owned */
+    struct map *changes; /* ce_id -> struct change */
 };
 
-/* A change whose caller waits for Kafka's acknowledgement. */
+/* A change whose caller waits until it is read back: from then on this instance goes by it. */
 struct change {
-    struct http_request *req;    /* NULL: the caller went away */
+    struct tokens *tokens;
+    struct http_request *req; /* NULL: the caller went away, or was answered */
+    struct loop_timer *timer;
+    char id[ID_SIZE];
     char token[AUTH_TOKEN_SIZE]; /* "" for a deletion */
     char name[64];
+    bool in_flight; /* the producer holds us as its argument */
 };
 
-struct tokens *tokens_new(void)
+static void change_free(void *value)
+{
+    struct change *change = value;
+
+    loop_timer_free(change->timer);
+    mem_wipe(change, sizeof *change);
+    free(change);
+}
+
+struct tokens *tokens_new(struct approver *app)
 {
     struct tokens *tokens = mem_alloc(sizeof *tokens);
 
+    tokens->app = app;
     tokens->by_name = map_new(event_free);
+    tokens->changes = map_new(change_free);
     return tokens;
 }
 
@@ -37,20 +58,45 @@ void tokens_free(struct tokens *tokens)
     if (!tokens)
         return;
     map_free(tokens->by_name);
+    map_free(tokens->changes);
     free(tokens);
 }
 
-void tokens_apply(struct tokens *tokens, const struct bus_record *record, const void *message)
+/* Frees it once neither the caller nor the producer needs it. */
+static void change_answered(struct change *change)
+{
+    change->req = NULL;
+    mem_wipe(change->token, sizeof change->token);
+    loop_timer_cancel(change->timer);
+    if (!change->in_flight)
+        map_del(change->tokens->changes, change->id);
+}
+
+static void change_is_read(struct change *change)
+{
+    if (!change->req)
+        return;
+    if (*change->token)
+        http_reply_json(change->req, 201,
+                        json_pack("{s:s, s:s}", "name", change->name, "token", change->token));
+    else
+        http_reply(change->req, 204, NULL, NULL, 0);
+    change_answered(change);
+}
+
+void tokens_apply(struct tokens *tokens, const char *id, const void *message)
 {
     const Gantry__V1__Access *access = message;
+    struct change *change = map_get(tokens->changes, id);
 
-    (void)record;
     if (!str_eq(access->kind, "Token"))
         return;
     if (access->deleted)
         map_del(tokens->by_name, access->name);
     else
         map_set(tokens->by_name, access->name, event_clone(access));
+    if (change)
+        change_is_read(change);
 }
 
 static json_t *strings(char *const *items, size_t count)
@@ -99,26 +145,33 @@ static void list(struct http_request *req, void *arg)
 
 static void on_close(void *arg)
 {
+    change_answered(arg);
+}
+
+static void on_timeout(void *arg)
+{
     struct change *change = arg;
 
-    change->req = NULL;
+    if (!change->req)
+        return;
+    http_reply_header(change->req, "Retry-After", "5");
+    http_reply_problem(change->req, 503, NULL,
+                       "Kafka has not acknowledged it in time; GET /api/v1/tokens tells whether it "
+                       "was stored: a token whose value you never saw should be deleted");
+    change_answered(change);
 }
 
 static void on_ack(const struct bus_ack *ack, void *arg)
 {
     struct change *change = arg;
 
+    change->in_flight = false;
     if (!ack->ok)
         log_error("token change not stored", LOG_S("token", change->name), LOG_E(&ack->err));
-    if (change->req && !ack->ok)
+    if (!ack->ok && change->req)
         http_reply_err(change->req, &ack->err);
-    else if (change->req && *change->token)
-        http_reply_json(change->req, 201,
-                        json_pack("{s:s, s:s}", "name", change->name, "token", change->token));
-    else if (change->req)
-        http_reply(change->req, 204, NULL, NULL, 0);
-    mem_wipe(change, sizeof *change);
-    free(change);
+    if (!ack->ok || !change->req)
+        change_answered(change);
 }
 
 static void store(struct approver *app, struct http_request *req, const Gantry__V1__Access *access,
@@ -128,19 +181,36 @@ static void store(struct approver *app, struct http_request *req, const Gantry__
     struct event_meta meta = {0};
     struct err err;
 
+    change->tokens = app->tokens;
     change->req = req;
+    change->in_flight = true;
+    id_random(change->id);
     snprintf(change->token, sizeof change->token, "%s", token);
     snprintf(change->name, sizeof change->name, "%s", access->name);
-    id_random(meta.id);
+    change->timer = loop_timer_new(app->svc->loop, on_timeout, change);
+    snprintf(meta.id, sizeof meta.id, "%s", change->id);
     snprintf(meta.subject, sizeof meta.subject, "%s", access->name);
     if (bus_produce(app->producer, TOPIC_ACCESS, &meta, access, on_ack, change, &err) < 0) {
+        if (err.code == ERR_LIMIT)
+            err.code = ERR_UNAVAILABLE; /* the queue is full, not the request too large */
         http_reply_err(req, &err);
-        free(change);
+        change_free(change);
         return;
     }
+    map_set(app->tokens->changes, change->id, change);
     http_req_on_close(req, on_close, change);
+    loop_timer_arm(change->timer, WAIT_MS);
     log_info(access->deleted ? "token deleted" : "token made", LOG_S("token", access->name),
              LOG_S("by", access->author));
+}
+
+/* One line of text for people, without what could pass for another line. */
+static bool is_line(const char *value)
+{
+    for (const char *c = value; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            return false;
+    return strlen(value) <= TEXT_MAX;
 }
 
 /* A list of strings out of the body; borrowed. 0, or -1 having answered. */
@@ -156,7 +226,7 @@ static int read_list(struct http_request *req, const json_t *body, const char *k
     for (size_t i = 0; json_is_array(list) && i < json_array_size(list) && i < LIST_MAX; i++) {
         const char *item = json_string_value(json_array_get(list, i));
 
-        if (str_empty(item) || strlen(item) > TEXT_MAX)
+        if (str_empty(item) || !is_line(item))
             break;
         out[(*count)++] = (char *)item;
     }
@@ -192,8 +262,9 @@ static int read_token(struct http_request *req, const json_t *body, Gantry__V1__
         http_reply_problem(req, 400, NULL, "`expires` must be how long the token lives, e.g. 90d");
         return -1;
     }
-    if (strlen(text(body, "person")) > TEXT_MAX || strlen(text(body, "email")) > TEXT_MAX) {
-        http_reply_problem(req, 400, NULL, "`person` and `email` have at most 150 bytes");
+    if (!is_line(text(body, "person")) || !is_line(text(body, "email"))) {
+        http_reply_problem(req, 400, NULL,
+                           "`person` and `email` are one line of at most 150 bytes each");
         return -1;
     }
     out->person = (char *)text(body, "person");
@@ -223,6 +294,10 @@ static void create(struct http_request *req, void *arg)
     name = text(body, "name");
     if (!str_is_name(name)) {
         http_reply_problem(req, 400, NULL, "`name` must match [a-z0-9][a-z0-9-]{0,62}");
+        goto out;
+    }
+    if (str_eq(name, RESERVED)) {
+        http_reply_problem(req, 409, NULL, "the name is that of the first admin's token");
         goto out;
     }
     if (map_get(app->tokens->by_name, name)) {

@@ -15,11 +15,12 @@
 #define KEY_MAX           255
 #define WAIT_MS           5000
 #define WAITING_MAX       1000
+#define OUTCOMES_MAX      1000
 
 /* A vote whose caller waits for what the promoter makes of it. */
 struct waiter {
     struct votes *votes;
-    struct http_request *req; /* NULL: the caller went away */
+    struct http_request *req; /* NULL: the caller went away, or was answered */
     struct loop_timer *timer;
     char ce_id[ID_SIZE];
     char approval_id[64];
@@ -27,48 +28,74 @@ struct waiter {
     bool in_flight; /* the producer still holds us as its argument */
 };
 
+/* What the promoter made of a vote, kept for a caller who sends it again. */
+struct outcome {
+    char ce_id[ID_SIZE];
+    char *refused; /* NULL: it counted */
+    char approval_id[64];
+};
+
 struct votes {
     struct approver *app;
-    struct map *waiting; /* ce_id -> struct waiter, not owned */
+    struct map *waiting;  /* ce_id -> struct waiter, owned */
+    struct map *outcomes; /* ce_id -> struct outcome, not owned */
+    struct outcome ring[OUTCOMES_MAX];
+    size_t ring_next;
 };
+
+static void waiter_free(void *value)
+{
+    struct waiter *waiter = value;
+
+    loop_timer_free(waiter->timer);
+    free(waiter);
+}
 
 struct votes *votes_new(struct approver *app)
 {
     struct votes *votes = mem_alloc(sizeof *votes);
 
     votes->app = app;
-    votes->waiting = map_new(NULL);
+    votes->waiting = map_new(waiter_free);
+    votes->outcomes = map_new(NULL);
     return votes;
-}
-
-static void waiter_free_if_done(struct waiter *waiter)
-{
-    if (waiter->req || waiter->in_flight)
-        return;
-    if (waiter->votes && map_get(waiter->votes->waiting, waiter->ce_id) == waiter)
-        map_del(waiter->votes->waiting, waiter->ce_id);
-    loop_timer_free(waiter->timer);
-    free(waiter);
 }
 
 void votes_free(struct votes *votes)
 {
     if (!votes)
         return;
-    for (struct map_iter it = {0}; map_next(votes->waiting, &it);) {
-        struct waiter *waiter = it.value;
-
-        loop_timer_free(waiter->timer);
-        free(waiter);
-    }
     map_free(votes->waiting);
+    map_free(votes->outcomes);
+    for (size_t i = 0; i < OUTCOMES_MAX; i++)
+        free(votes->ring[i].refused);
     free(votes);
 }
 
+static void remember(struct votes *votes, const char *ce_id, const char *approval_id,
+                     const char *refused)
+{
+    struct outcome *slot = &votes->ring[votes->ring_next];
+
+    if (map_get(votes->outcomes, ce_id))
+        return;
+    votes->ring_next = (votes->ring_next + 1) % OUTCOMES_MAX;
+    if (*slot->ce_id)
+        map_del(votes->outcomes, slot->ce_id);
+    free(slot->refused);
+    snprintf(slot->ce_id, sizeof slot->ce_id, "%s", ce_id);
+    snprintf(slot->approval_id, sizeof slot->approval_id, "%s", approval_id);
+    slot->refused = refused ? mem_strdup(refused) : NULL;
+    map_set(votes->outcomes, slot->ce_id, slot);
+}
+
+/* Frees it once neither the caller nor the producer needs it. */
 static void answered(struct waiter *waiter)
 {
     waiter->req = NULL;
-    waiter_free_if_done(waiter);
+    loop_timer_cancel(waiter->timer);
+    if (!waiter->in_flight)
+        map_del(waiter->votes->waiting, waiter->ce_id);
 }
 
 static void on_close(void *arg)
@@ -109,33 +136,44 @@ static void on_ack(const struct bus_ack *ack, void *arg)
         http_reply_problem(
             waiter->req, 503, NULL,
             "Kafka did not take the vote; send it again with the same Idempotency-Key");
-        waiter->req = NULL;
     }
     if (!ack->ok)
         log_error("vote not stored", LOG_S("approval", waiter->approval_id), LOG_E(&ack->err));
-    waiter_free_if_done(waiter);
+    if (!ack->ok || !waiter->req)
+        answered(waiter);
 }
 
-static void reply_counted(struct waiter *waiter, const Gantry__V1__ApprovalRequest *approval)
+static void reply_counted(struct http_request *req, const Gantry__V1__ApprovalRequest *approval)
 {
-    http_reply_json(
-        waiter->req, 200,
-        json_pack("{s:s, s:o}", "status", "counted", "approval", event_to_json(approval)));
-    answered(waiter);
+    http_reply_json(req, 200,
+                    json_pack("{s:s, s:o*}", "status", "counted", "approval",
+                              approval ? event_to_json(approval) : NULL));
+}
+
+static void reply_refused(struct http_request *req, const char *reason)
+{
+    http_reply_problem(req, 409, "Vote refused", reason);
 }
 
 void votes_event(struct votes *votes, const Gantry__V1__ReleaseEvent *event)
 {
+    bool counted = event->fact_case == GANTRY__V1__RELEASE_EVENT__FACT_VOTE_COUNTED;
     struct waiter *waiter = map_get(votes->waiting, event->cause_id);
 
+    if (!counted && event->fact_case != GANTRY__V1__RELEASE_EVENT__FACT_VOTE_REFUSED)
+        return;
+    if (counted)
+        remember(votes, event->cause_id, event->vote_counted->approval->approval_id, NULL);
+    else
+        remember(votes, event->cause_id, event->vote_refused->vote->approval_id,
+                 event->vote_refused->reason);
     if (!waiter || !waiter->req)
         return;
-    if (event->fact_case == GANTRY__V1__RELEASE_EVENT__FACT_VOTE_COUNTED) {
-        reply_counted(waiter, event->vote_counted->approval);
-    } else if (event->fact_case == GANTRY__V1__RELEASE_EVENT__FACT_VOTE_REFUSED) {
-        http_reply_problem(waiter->req, 409, "Vote refused", event->vote_refused->reason);
-        answered(waiter);
-    }
+    if (counted)
+        reply_counted(waiter->req, event->vote_counted->approval);
+    else
+        reply_refused(waiter->req, event->vote_refused->reason);
+    answered(waiter);
 }
 
 /* What the body says, checked. Strings point into *body. */
@@ -241,70 +279,100 @@ static int produce_vote(struct votes *votes, struct waiter *waiter,
                        err);
 }
 
-static void cast(struct votes *votes, struct http_request *req,
+/* The same vote sent again: answered with what became of it, or waiting for that. */
+static bool answer_again(struct votes *votes, struct http_request *req, const char *ce_id,
+                         const char *approval_id)
+{
+    const struct outcome *outcome = map_get(votes->outcomes, ce_id);
+    struct waiter *waiter = map_get(votes->waiting, ce_id);
+
+    if (!outcome && !waiter)
+        return false;
+    if (!str_eq(outcome ? outcome->approval_id : waiter->approval_id, approval_id)) {
+        http_reply_problem(req, 409, NULL, "this Idempotency-Key was used for another approval");
+    } else if (outcome && outcome->refused) {
+        reply_refused(req, outcome->refused);
+    } else if (outcome) {
+        reply_counted(req, approvals_get(votes->app->approvals, approval_id));
+    } else if (waiter->req) {
+        http_reply_problem(req, 409, NULL,
+                           "the same vote (its Idempotency-Key) is being counted right now");
+    } else {
+        waiter->req = req;
+        http_req_on_close(req, on_close, waiter);
+        loop_timer_arm(waiter->timer, WAIT_MS);
+    }
+    return true;
+}
+
+static void cast(struct votes *votes, struct http_request *req, const char *ce_id,
                  const Gantry__V1__ApprovalRequest *request, const struct ballot *ballot,
                  struct auth_person *person)
 {
-    const char *key = http_req_header(req, "Idempotency-Key");
     struct waiter *waiter = mem_alloc(sizeof *waiter);
-    char random[ID_SIZE];
     struct err err;
 
-    id_random(random);
-    event_id_vote(waiter->ce_id, person->subject, str_empty(key) ? random : key);
+    snprintf(waiter->ce_id, sizeof waiter->ce_id, "%s", ce_id);
     snprintf(waiter->approval_id, sizeof waiter->approval_id, "%s", request->approval_id);
     waiter->votes = votes;
-    if (map_get(votes->waiting, waiter->ce_id)) {
-        http_reply_problem(req, 409, NULL,
-                           "the same vote (its Idempotency-Key) is being counted right now");
-        free(waiter);
-        return;
-    }
     waiter->req = req;
     waiter->in_flight = true;
     waiter->timer = loop_timer_new(votes->app->svc->loop, on_timeout, waiter);
-    map_set(votes->waiting, waiter->ce_id, waiter);
     if (produce_vote(votes, waiter, request, ballot, person, &err) < 0) {
-        waiter->in_flight = false;
+        if (err.code == ERR_LIMIT)
+            err.code = ERR_UNAVAILABLE; /* the queue is full, not the request too large */
         http_reply_err(req, &err);
-        answered(waiter);
+        waiter_free(waiter);
         return;
     }
+    map_set(votes->waiting, waiter->ce_id, waiter);
     http_req_on_close(req, on_close, waiter);
     loop_timer_arm(waiter->timer, WAIT_MS);
+}
+
+/* Answers where the vote can be told from its own earlier copy, or cannot be cast. */
+static void vote(struct approver *app, struct http_request *req, const struct ballot *ballot,
+                 struct auth_person *person)
+{
+    const char *key = http_req_header(req, "Idempotency-Key"), *refusal;
+    const Gantry__V1__ApprovalRequest *request =
+        approvals_get(app->approvals, http_req_param(req, "id"));
+    char random[ID_SIZE], ce_id[ID_SIZE];
+
+    if (key && strlen(key) > KEY_MAX) {
+        http_reply_problem(req, 400, NULL, "Idempotency-Key is longer than 255 bytes");
+        return;
+    }
+    id_random(random);
+    event_id_vote(ce_id, person->subject, str_empty(key) ? random : key);
+    if (!request)
+        http_reply_problem(req, 404, NULL,
+                           "no such approval; GET /api/v1/approvals lists those that are open");
+    else if (answer_again(app->votes, req, ce_id, request->approval_id))
+        return;
+    else if (request->verb == GANTRY__V1__APPROVAL_VERB__APPROVAL_VERB_CLOSED)
+        http_reply_problem(req, 409, NULL,
+                           str_empty(request->reason) ? "the approval is closed" : request->reason);
+    else if ((refusal = may_not_vote(request, person)))
+        http_reply_problem(req, 403, NULL, refusal);
+    else if (map_count(app->votes->waiting) >= WAITING_MAX) {
+        http_reply_header(req, "Retry-After", "5");
+        http_reply_problem(req, 503, NULL, "too many votes wait to be counted; try again soon");
+    } else if (approver_kafka_or_503(app, req) == 0)
+        cast(app->votes, req, ce_id, request, ballot, person);
 }
 
 static void post(struct http_request *req, void *arg)
 {
     struct approver *app = arg;
-    const char *key = http_req_header(req, "Idempotency-Key");
-    const Gantry__V1__ApprovalRequest *request;
     struct auth_person person;
     struct ballot ballot;
-    const char *refusal;
     json_t *body = NULL;
 
     if (approver_person(app, req, AUTH_APPROVER, &person) < 0)
         return;
-    if (http_req_json(req, &body) < 0 || read_ballot(req, body, &ballot) < 0)
-        goto out;
-    request = approvals_get(app->approvals, http_req_param(req, "id"));
-    if (!request)
-        http_reply_problem(req, 404, NULL,
-                           "no such approval; GET /api/v1/approvals lists those that are open");
-    else if (request->verb == GANTRY__V1__APPROVAL_VERB__APPROVAL_VERB_CLOSED)
-        http_reply_problem(req, 409, NULL,
-                           request->reason && *request->reason ? request->reason
-                                                               : "the approval is closed");
-    else if ((refusal = may_not_vote(request, &person)))
-        http_reply_problem(req, 403, NULL, refusal);
-    else if (key && strlen(key) > KEY_MAX)
-        http_reply_problem(req, 400, NULL, "Idempotency-Key is longer than 255 bytes");
-    else if (map_count(app->votes->waiting) >= WAITING_MAX)
-        http_reply_problem(req, 503, NULL, "too many votes wait to be counted; try again soon");
-    else if (approver_kafka_or_503(app, req) == 0)
-        cast(app->votes, req, request, &ballot, &person);
-out:
+    if (http_req_json(req, &body) == 0 && read_ballot(req, body, &ballot) == 0)
+        vote(app, req, &ballot, &person);
     json_decref(body);
     auth_person_release(&person);
 }

@@ -212,13 +212,16 @@ static void on_exit_of(struct loop_child *child, const struct loop_child_exit *r
 static char *write_config(struct service *s)
 {
     char *path = mem_printf("%s/gantry.yaml", s->dir);
-    char *text = mem_printf("common:\n  kafka: {bootstrap.servers: '%s'}\n  topic-prefix: %s\n"
-                            "  partitions: %d\n  durability: single\n  instance-id: %s\n"
-                            "  secrets-dir: %s/secrets\n  state-dir: %s/state\n"
-                            "%s:\n  listen: 127.0.0.1:%d\n%s\n",
-                            s->kafka ? s->kafka : getenv("GANTRY_KAFKA"), s->prefix,
-                            SERVICE_PARTITIONS, s->instance ? s->instance : "test", s->dir, s->dir,
-                            s->name, s->port, s->config ? s->config : "");
+    char *text =
+        mem_printf("common:\n  kafka: {bootstrap.servers: '%s'}\n  topic-prefix: %s\n"
+                   "  partitions: %d\n  durability: single\n  instance-id: %s\n"
+                   "%s%s%s"
+                   "  secrets-dir: %s/secrets\n  state-dir: %s/state\n"
+                   "%s:\n  listen: 127.0.0.1:%d\n%s\n",
+                   s->kafka ? s->kafka : getenv("GANTRY_KAFKA"), s->prefix, SERVICE_PARTITIONS,
+                   s->instance ? s->instance : "test", s->console_url ? "  console-url: '" : "",
+                   s->console_url ? s->console_url : "", s->console_url ? "'\n" : "", s->dir,
+                   s->dir, s->name, s->port, s->config ? s->config : "");
 
     assert_int_equal(file_write(path, text, strlen(text), 0600, NULL), 0);
     free(text);

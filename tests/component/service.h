@@ -29,9 +29,10 @@ struct service {
     struct bus_follower *follower;
     char dir[64]; /* secrets/, state/ and what a test makes; removed at the end */
     char prefix[64];
-    char *config;         /* more lines of YAML in the service's own section */
-    const char *instance; /* instance-id; NULL: test */
-    char *kafka;          /* bootstrap servers for the service; NULL: the test's */
+    char *config;            /* more lines of YAML in the service's own section */
+    const char *instance;    /* instance-id; NULL: test */
+    const char *console_url; /* NULL: the default */
+    char *kafka;             /* bootstrap servers for the service; NULL: the test's */
     int port;
     struct loop_child *child;
     bool ended;
