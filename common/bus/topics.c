@@ -202,6 +202,31 @@ static rd_kafka_NewTopic_t *new_topic(const struct bus *bus, enum topic topic, i
     return t;
 }
 
+/* Waits until the brokers that are asked know all topics: they learn of them a moment after the
+ * controller made them. */
+static int wait_until_known(const struct bus *bus, rd_kafka_t *rk, int64_t timeout_ms,
+                            struct err *err)
+{
+    int64_t until_ms = clock_mono_ms() + timeout_ms;
+    for (;;) {
+        const struct rd_kafka_metadata *metadata;
+        int known = 0;
+        rd_kafka_resp_err_t code = rd_kafka_metadata(rk, 1, NULL, &metadata, (int)timeout_ms);
+        if (code)
+            return bus_err(err, code, "cannot see the topics made");
+        for (int i = 0; i < metadata->topic_cnt; i++)
+            known += metadata->topics[i].partition_cnt > 0 &&
+                     bus_topic_by_full_name(bus, metadata->topics[i].topic) < TOPIC_COUNT;
+        rd_kafka_metadata_destroy(metadata);
+        if (known >= TOPIC_COUNT)
+            return 0;
+        if (clock_mono_ms() > until_ms)
+            return err_set(err, ERR_TIMEOUT, "the topics were made, but are not to be seen yet");
+        struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+        nanosleep(&pause, NULL);
+    }
+}
+
 typedef void report_fn(enum topic topic, const char *name, bool created, const struct err *err,
                        void *arg);
 
@@ -249,7 +274,10 @@ int bus_topics_create(struct bus *bus, int32_t partitions, int32_t replicas, int
         goto out;
     }
     size_t failed = report_all(bus, rd_kafka_event_CreateTopics_result(event), report, arg);
-    rc = failed == 0 ? 0 : err_set(err, ERR_UNAVAILABLE, "%zu topics could not be made", failed);
+    if (failed > 0)
+        err_set(err, ERR_UNAVAILABLE, "%zu topics could not be made", failed);
+    else
+        rc = wait_until_known(bus, rk, timeout_ms, err);
 out:
     if (event)
         rd_kafka_event_destroy(event);
