@@ -8,7 +8,7 @@ static void a_range_names_authors_and_committers_once(void **state)
     sh(f,
        "for i in 1 2; do echo $i >file; GIT_AUTHOR_EMAIL=Bob@Example.com git commit -q -am "
        "\"Change $i\"; done; echo 3 >file; GIT_COMMITTER_EMAIL=eve@example.com git commit -q -am "
-       "'Last: über'");
+       "'Last: über' -m 'And why.'");
     const char *after = sh_line(f, "git rev-parse main");
     update(f, after);
     range(f, before, after);
