@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -15,8 +16,9 @@
  * how long; the loop tells it what happened. Inside its callbacks curl allows no other call, so a
  * call that is cancelled there is only marked, and taken away by a timer.
  *
- * Mail goes by a worker thread instead: curl 7.88 waits for the answer to a mail's end in a loop of
- * its own (smtp_done()), in the multi interface too. */
+ * Mail goes by a worker thread instead: curl 7.88 waits for the answers to a mail's end and to QUIT
+ * in loops of its own (smtp_done(), smtp_disconnect()), in the multi interface too. QUIT is sent
+ * when the handle is freed, so the worker does that as well. */
 
 #define TIMEOUT_DEFAULT_MS 30000
 #define CONNECT_MAX_MS     10000
@@ -34,6 +36,7 @@ struct http_call {
     char error[CURL_ERROR_SIZE];
     bool smtp;
     CURLcode mail_code;   /* of a mail, once the worker is done */
+    long mail_status;     /* likewise */
     bool ended_by_reader; /* on_data wanted no more */
     atomic_bool cancelled;
     bool finished; /* done is on the stack */
@@ -62,9 +65,10 @@ static void call_free(struct http_call *call)
 {
     if (call->client)
         LIST_REMOVE(call, link);
-    if (!call->smtp)
+    if (!call->smtp) {
         curl_multi_remove_handle(call->client->multi, call->easy);
-    curl_easy_cleanup(call->easy);
+        curl_easy_cleanup(call->easy);
+    }
     curl_slist_free_all(call->headers);
     if (call->body)
         mem_wipe(call->body, call->body_len);
@@ -101,16 +105,20 @@ static const char *response_header(const struct http_response *response, const c
 {
     struct curl_header *header;
 
+    if (!response->impl)
+        return NULL;
     if (curl_easy_header(response->impl, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
         return NULL;
     return header->value;
 }
 
-static void fill_http(struct http_response *response, const struct http_call *call, CURLcode code,
-                      long status)
+static void fill_http(struct http_response *response, const struct http_call *call, CURLcode code)
 {
     const char *text = *call->error ? call->error : curl_easy_strerror(code);
+    long status = 0;
 
+    response->impl = call->easy;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     if (code == CURLE_OK || call->ended_by_reader)
         response->status = (int)status;
     else if (call->answer.overflow)
@@ -121,9 +129,9 @@ static void fill_http(struct http_response *response, const struct http_call *ca
 }
 
 /* A server that refuses is an answer: its status, and its words as the body. */
-static void fill_smtp(struct http_response *response, struct http_call *call, CURLcode code,
-                      long status)
+static void fill_smtp(struct http_response *response, struct http_call *call, CURLcode code)
 {
+    const long status = call->mail_status;
     const char *text = *call->error ? call->error : curl_easy_strerror(code);
 
     if (code == CURLE_OK) {
@@ -139,14 +147,12 @@ static void fill_smtp(struct http_response *response, struct http_call *call, CU
 
 static void finish(struct http_call *call, CURLcode code)
 {
-    struct http_response response = {.header = response_header, .impl = call->easy};
-    long status = 0;
+    struct http_response response = {.header = response_header};
 
-    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     if (call->smtp)
-        fill_smtp(&response, call, code, status);
+        fill_smtp(&response, call, code);
     else
-        fill_http(&response, call, code, status);
+        fill_http(&response, call, code);
     response.body = buf_cstr(&call->answer);
     response.len = call->answer.len;
     call->finished = true;
@@ -491,11 +497,25 @@ static void set_mail(struct http_call *call, const struct smtp_opts *opts)
     curl_easy_setopt(easy, CURLOPT_XFERINFODATA, call);
 }
 
+/* The mail has its answer: a server that keeps the one to QUIT back would hold the thread for two
+ * minutes, which no option of curl shortens. Where nothing more can be read curl does not wait. */
+static void hang_up(CURL *easy)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+
+    if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK && fd != CURL_SOCKET_BAD)
+        shutdown(fd, SHUT_RD);
+    curl_easy_cleanup(easy);
+}
+
 static void mail_work(void *arg)
 {
     struct http_call *call = arg;
 
     call->mail_code = call->cancelled ? CURLE_ABORTED_BY_CALLBACK : curl_easy_perform(call->easy);
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &call->mail_status);
+    hang_up(call->easy);
+    call->easy = NULL;
 }
 
 static void mail_done(void *arg)

@@ -31,7 +31,8 @@ static void answer(struct mailbox *mailbox, const char *line)
         mailbox->in_data = true;
         say(mailbox, "354 go on\r\n");
     } else if (str_starts(line, "QUIT")) {
-        say(mailbox, "221 bye\r\n");
+        if (!mailbox->silent_at_quit)
+            say(mailbox, "221 bye\r\n");
     } else {
         say(mailbox, "250 2.0.0 good\r\n");
     }

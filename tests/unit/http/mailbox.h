@@ -12,6 +12,7 @@ struct mailbox {
     int port;
     bool in_data;
     bool refuse_recipients;
+    bool silent_at_quit;
     struct buf input;
     struct buf transcript; /* all that the client said */
 };

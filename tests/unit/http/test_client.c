@@ -202,8 +202,12 @@ static void begin(struct fixture *f, struct http_call_opts opts, const char *pat
 
 static void finish(struct fixture *f)
 {
+    const int64_t began = clock_mono_ms();
+
     loop_run_for(f->loop, WAIT_MS, &f->done);
     assert_true(f->done);
+    /* Nothing held the loop up. */
+    assert_true(clock_mono_ms() - began < 2 * WAIT_MS);
 }
 
 static void wait_held(struct fixture *f)
@@ -556,6 +560,24 @@ static void a_mail_reaches_every_recipient(void **state)
     assert_has(said, "\r\nline\r\n..dotted\r\n.\r\n");
 }
 
+static void a_server_that_never_answers_the_farewell_holds_nobody_up(void **state)
+{
+    struct fixture *f = *state;
+    struct err err;
+    const struct smtp_opts opts = {.from = "a@example.test",
+                                   .to = (const char *const[]){"b@example.test", NULL}};
+    const int64_t began = clock_mono_ms();
+
+    f->mailbox.silent_at_quit = true;
+    assert_non_null(send_mail(f, opts, &err));
+    finish(f);
+    assert_int_equal(f->status, 250);
+    loop_drain(f->loop);
+    assert_true(clock_mono_ms() - began < 2 * WAIT_MS);
+    loop_run_for(f->loop, 0, NULL);
+    assert_has(buf_cstr(&f->mailbox.transcript), "QUIT");
+}
+
 static void a_mail_that_is_cancelled_or_whose_client_goes_calls_nobody_back(void **state)
 {
     struct fixture *f = *state;
@@ -641,6 +663,7 @@ int main(void)
         TEST(https_is_spoken_by_both_and_the_certificate_checked),
         TEST(a_certificate_without_its_key_is_refused),
         TEST(a_mail_reaches_every_recipient),
+        TEST(a_server_that_never_answers_the_farewell_holds_nobody_up),
         TEST(a_mail_that_is_cancelled_or_whose_client_goes_calls_nobody_back),
         TEST(a_mail_that_is_refused_has_the_servers_status_and_reason),
         TEST(a_mail_without_the_encryption_it_needs_is_not_sent),
