@@ -133,8 +133,9 @@ struct bus_group_conf {
     const enum topic *topics; /* same partition count each, range-assigned together */
     size_t topic_count;
     const char *group; /* NULL: <prefix>.<service> */
-    bool
-        manual_start; /* partitions begin paused; the owner seeks and resumes them (the promoter) */
+    /* Partitions begin paused; the owner seeks and resumes them, settles nothing and paces itself
+     * with bus_group_pause(); only bus_group_commit_at() commits (the promoter). */
+    bool manual_start;
     bool commit_ranges; /* watermark with finished offsets above it in the commit's metadata (<= 3
                            KiB); records found finished there are not delivered again */
     int64_t commit_every_ms;  /* 0: 1,000 */
@@ -147,8 +148,7 @@ struct bus_group_conf {
 int bus_group_new(struct bus_group **out, struct bus *bus, const struct bus_group_conf *conf,
                   const struct bus_group_handler *handler, struct err *err);
 void bus_group_done(struct bus_group *group, enum topic topic, int32_t partition, int64_t offset);
-/* What the record before this offset means for commits is the caller's: next offset to commit, for
- * lag alone. */
+/* With manual_start: the next offset to commit, for lag alone; what it means is the caller's. */
 void bus_group_commit_at(struct bus_group *group, enum topic topic, int32_t partition,
                          int64_t next_offset);
 void bus_group_pause(struct bus_group *group, enum topic topic, int32_t partition, bool paused);
@@ -161,7 +161,7 @@ size_t bus_group_partitions(const struct bus_group *group, int32_t *out, size_t 
 bool bus_group_any_paused_full(
     const struct bus_group *group); /* a partition waits because pending_max was reached */
 /* Commits what is settled, leaves (a static member stays known to the broker for its session),
- * calls done. */
+ * calls done. Nothing is delivered or revoked meanwhile. */
 void bus_group_close(struct bus_group *group, void (*done)(void *arg), void *arg);
 
 /* ---- follower ---- */
@@ -186,6 +186,9 @@ int bus_follower_add(struct bus_follower *follower, enum topic topic, int32_t pa
                      int64_t offset, struct err *err);
 void bus_follower_remove(struct bus_follower *follower, enum topic topic, int32_t partition);
 void bus_follower_pause(struct bus_follower *follower, bool paused); /* all of it */
+/* One partition, whatever all of it is; one that is not followed is left alone. */
+void bus_follower_pause_partition(struct bus_follower *follower, enum topic topic,
+                                  int32_t partition, bool paused);
 void bus_follower_free(struct bus_follower *follower);
 
 /* All partitions of topics from the beginning, then "caught up" once: the common use. `offsets`

@@ -10,6 +10,7 @@
 #define PAUSED_BY_OWNER 1u
 #define PAUSED_FULL     2u
 #define PAUSED_SEEKING  4u
+#define PAUSED_ALONE    8u /* a follower's partition by its owner */
 
 struct toppar {
     enum topic topic;

@@ -177,6 +177,16 @@ void bus_follower_pause(struct bus_follower *follower, bool paused)
     settle_pauses(follower);
 }
 
+void bus_follower_pause_partition(struct bus_follower *follower, enum topic topic,
+                                  int32_t partition, bool paused)
+{
+    struct toppar *tp = consumer_find(&follower->consumer, topic, partition);
+    if (tp && paused)
+        consumer_pause(&follower->consumer, tp, PAUSED_ALONE);
+    else if (tp)
+        consumer_resume(&follower->consumer, tp, PAUSED_ALONE);
+}
+
 bool bus_follower_caught_up(const struct bus_follower *follower)
 {
     for (struct toppar *tp = NULL; (tp = consumer_next(&follower->consumer, tp));) {

@@ -201,6 +201,43 @@ static void *unpack_bounded(const ProtobufCMessageDescriptor *desc, const void *
     return protobuf_c_message_unpack(desc, &allocator, len, len ? data : (const void *)"");
 }
 
+static bool fields_numbered(const ProtobufCMessage *message);
+
+static bool member_numbered(const ProtobufCFieldDescriptor *field, const uint8_t *base)
+{
+    bool one_of = (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
+    if (field->type != PROTOBUF_C_TYPE_MESSAGE)
+        return true;
+    if (field->label == PROTOBUF_C_LABEL_REPEATED) {
+        size_t count = *(const size_t *)(base + field->quantifier_offset);
+        ProtobufCMessage *const *items = *(ProtobufCMessage *const *const *)(base + field->offset);
+        for (size_t i = 0; i < count; i++) {
+            if (!fields_numbered(items[i]))
+                return false;
+        }
+        return true;
+    }
+    if (one_of && *(const uint32_t *)(base + field->quantifier_offset) != field->id)
+        return true;
+    const ProtobufCMessage *member = *(ProtobufCMessage *const *)(base + field->offset);
+    return !member || fields_numbered(member);
+}
+
+/* Protobuf's field numbers begin with 1. protobuf-c keeps a field 0 whose tag is written too long,
+ * and writes it so that it does not read it again: a copy of such a message could not be made. */
+static bool fields_numbered(const ProtobufCMessage *message)
+{
+    for (unsigned i = 0; i < message->n_unknown_fields; i++) {
+        if (message->unknown_fields[i].tag == 0)
+            return false;
+    }
+    for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
+        if (!member_numbered(&message->descriptor->fields[i], (const uint8_t *)message))
+            return false;
+    }
+    return true;
+}
+
 int event_parse(void **out, enum topic topic, const void *data, size_t len, struct err *err)
 {
     *out = NULL;
@@ -212,6 +249,10 @@ int event_parse(void **out, enum topic topic, const void *data, size_t len, stru
         return err_set(err, ERR_INVALID, "value has %zu bytes, more than %d", len, EVENT_VALUE_MAX);
     const ProtobufCMessageDescriptor *desc = info->descriptor;
     *out = unpack_bounded(desc, data, len, UNPACKED_MAX);
+    if (*out && !fields_numbered(*out)) {
+        event_free(*out);
+        *out = NULL;
+    }
     if (!*out)
         return err_set(err, ERR_INVALID, "value of %zu bytes is no %s", len, desc->short_name);
     return 0;

@@ -199,6 +199,19 @@ static void a_value_that_unpacks_to_too_much_memory_is_refused(void **state)
     free(value);
 }
 
+/* Found by the fuzzer: protobuf-c reads such a field and cannot read what it writes of it. */
+static void a_field_without_a_number_is_refused(void **state)
+{
+    (void)state;
+    /* cause = { field 0 by an overlong tag, of no bytes } */
+    static const uint8_t value[] = {0x2a, 0x03, 0x82, 0x00, 0x00};
+    void *out;
+    struct err err = {0};
+    assert_int_equal(event_parse(&out, TOPIC_LEDGER, value, sizeof(value), &err), -1);
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_null(out);
+}
+
 static void garbage_is_refused_with_a_reason(void **state)
 {
     (void)state;
@@ -275,6 +288,7 @@ int main(void)
         cmocka_unit_test(a_message_comes_back_as_it_was_packed),
         cmocka_unit_test(more_than_a_record_may_have_is_refused_on_both_ways),
         cmocka_unit_test(a_value_that_unpacks_to_too_much_memory_is_refused),
+        cmocka_unit_test(a_field_without_a_number_is_refused),
         cmocka_unit_test(garbage_is_refused_with_a_reason),
         cmocka_unit_test(types_and_keys_follow_topic_and_content),
         cmocka_unit_test(every_fact_and_verb_has_a_type_of_its_own),
