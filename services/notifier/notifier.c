@@ -160,11 +160,25 @@ static void on_idle(void *arg)
     bus_producer_flush(app->producer, app->svc->conf.shutdown_grace_ms / 3, on_flushed, app);
 }
 
+static int check_settings(const struct notifier_conf *conf, struct err *err)
+{
+    if (conf->at_once < 1 || conf->at_once > 10000)
+        return err_set(err, ERR_INVALID, "notifier.at-once must be 1 to 10,000");
+    if (!str_eq(conf->smtp_tls, "required") && !str_eq(conf->smtp_tls, "offered") &&
+        !str_eq(conf->smtp_tls, "off"))
+        return err_set(err, ERR_INVALID,
+                       "notifier.smtp.tls must be required, offered or off, not '%s'",
+                       conf->smtp_tls);
+    return 0;
+}
+
 static int start(struct svc *svc, struct err *err)
 {
     const struct bus_producer_conf producer_conf = {0};
     struct notifier *app = svc->app;
 
+    if (check_settings(&app->conf, err) < 0)
+        return -1;
     app->svc = svc;
     app->malformed = metrics_counter(svc->metrics, "gantry_notifier_malformed_records_total", NULL,
                                      "Records of followed topics that could not be decoded");
