@@ -95,10 +95,23 @@ struct server {
     char url[128];
 };
 
+/* The whole line: Python may write a number and its line's end one after the other, and a server
+ * that finds its pipe closed between them is gone. */
+static int read_port(int fd)
+{
+    FILE *in = fdopen(fd, "r");
+    char line[16];
+
+    assert_non_null(in);
+    assert_non_null(fgets(line, sizeof(line), in));
+    assert_non_null(strchr(line, '\n'));
+    fclose(in);
+    return atoi(line);
+}
+
 static void server_start(struct server *server, struct fixture *f, const char *login)
 {
     int in[2], out[2];
-    char port[16] = "";
 
     assert_int_equal(pipe2(in, O_CLOEXEC), 0);
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
@@ -112,10 +125,7 @@ static void server_start(struct server *server, struct fixture *f, const char *l
     close(in[0]);
     close(out[1]);
     server->stdin_fd = in[1];
-    assert_true(read(out[0], port, sizeof(port) - 1) > 0);
-    close(out[0]);
-    port[strcspn(port, "\n")] = '\0';
-    snprintf(server->url, sizeof(server->url), "http://127.0.0.1:%s/remote", port);
+    snprintf(server->url, sizeof(server->url), "http://127.0.0.1:%d/remote", read_port(out[0]));
     f->remote.url = server->url;
 }
 
