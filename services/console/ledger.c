@@ -16,6 +16,7 @@
 #define PAGE_BYTES_MAX  (4 * 1024 * 1024)
 #define READ_MS         10000
 #define IDLE_MS         10000
+#define END_WAIT_MS     50 /* an end is told after a fetch that found nothing */
 #define QUEUE_MAX       16
 #define FRAME_BYTES     12 /* u64 offset, u32 length, both big-endian */
 
@@ -27,14 +28,21 @@ struct page {
     int64_t from, limit;
 };
 
+/* A question that outlives the reader. */
+struct end_asking {
+    struct ledger_reader *ledger;
+};
+
 struct ledger_reader {
     struct console *console;
+    struct end_asking *asking; /* where the first page's partition ends */
     struct bus_follower *follower;
     TAILQ_HEAD(, page) queue; /* the first is being read */
     size_t count;
     bool reading;
     struct buf out;
     int64_t records, next;
+    int64_t *known;           /* an offset of each partition up to which there are records */
     struct loop_timer *timer; /* ends a page that takes too long, or an idle follower */
 };
 
@@ -46,6 +54,7 @@ struct ledger_reader *ledger_reader_new(struct console *console)
 
     ledger->console = console;
     TAILQ_INIT(&ledger->queue);
+    ledger->known = mem_alloc(sizeof(*ledger->known) * (size_t)console->svc->conf.partitions);
     buf_init(&ledger->out, PAGE_BYTES_MAX + EVENT_VALUE_MAX + FRAME_BYTES);
     ledger->timer = loop_timer_new(console->svc->loop, on_timer, ledger);
     return ledger;
@@ -62,7 +71,10 @@ void ledger_reader_free(struct ledger_reader *ledger)
     }
     bus_follower_free(ledger->follower);
     loop_timer_free(ledger->timer);
+    if (ledger->asking)
+        ledger->asking->ledger = NULL;
     buf_release(&ledger->out);
+    free(ledger->known);
     free(ledger);
 }
 
@@ -75,10 +87,15 @@ static void finish(struct ledger_reader *ledger, bool good)
     struct page *page = TAILQ_FIRST(&ledger->queue);
     char next[24];
 
+    if (!good)
+        ledger->known[page->partition] = 0; /* asked for again */
+    else if (ledger->records > 0 && ledger->known[page->partition] < ledger->next)
+        ledger->known[page->partition] = ledger->next;
     TAILQ_REMOVE(&ledger->queue, page, link);
     ledger->count--;
     ledger->reading = false;
-    bus_follower_pause(ledger->follower, true);
+    if (ledger->follower)
+        bus_follower_pause(ledger->follower, true);
     if (page->req && good) {
         snprintf(next, sizeof(next), "%lld", (long long)ledger->next);
         http_reply_header(page->req, "Gantry-Next-Offset", next);
@@ -134,7 +151,7 @@ static void on_end(struct bus_follower *follower, enum topic topic, int32_t part
 static int begin_page(struct ledger_reader *ledger, const struct page *page, struct err *err)
 {
     const struct bus_follower_handler handler = {
-        .on_record = on_record, .on_end = on_end, .arg = ledger};
+        .on_record = on_record, .on_end = on_end, .arg = ledger, .fetch_wait_ms = END_WAIT_MS};
 
     if (!ledger->follower &&
         bus_follower_new(&ledger->follower, ledger->console->svc->bus, &handler, err) != 0)
@@ -147,25 +164,69 @@ static int begin_page(struct ledger_reader *ledger, const struct page *page, str
     return bus_follower_add(ledger->follower, TOPIC_LEDGER, page->partition, page->from, err);
 }
 
+/* Takes the first page off the queue without an answer of its own. */
+static void drop_first(struct ledger_reader *ledger, const struct err *err)
+{
+    struct page *page = TAILQ_FIRST(&ledger->queue);
+
+    TAILQ_REMOVE(&ledger->queue, page, link);
+    ledger->count--;
+    if (page->req)
+        http_reply_err(page->req, err);
+    free(page);
+}
+
+static void on_end_told(const struct bus_end *ends, size_t count, const struct err *err, void *arg)
+{
+    struct end_asking *asking = arg;
+    struct ledger_reader *ledger = asking->ledger;
+
+    free(asking);
+    if (!ledger)
+        return;
+    ledger->asking = NULL;
+    struct page *page = TAILQ_FIRST(&ledger->queue);
+    if (err && err->code != ERR_NONE) {
+        drop_first(ledger, err);
+    } else if (count == 1) {
+        ledger->known[ends[0].partition] = ends[0].end;
+        if (page->from > ends[0].end) { /* beyond the end there is an empty page */
+            ledger->reading = true;
+            finish(ledger, true);
+        }
+    }
+    start_next(ledger);
+}
+
+/* A follower that is sent beyond a partition's end begins at its beginning: asked first. */
+static void ask_end(struct ledger_reader *ledger, int32_t partition)
+{
+    const struct bus_end ask = {.topic = TOPIC_LEDGER, .partition = partition};
+
+    ledger->asking = mem_alloc(sizeof(*ledger->asking));
+    ledger->asking->ledger = ledger;
+    bus_ends(ledger->console->svc->bus, &ask, 1, READ_MS, on_end_told, ledger->asking);
+}
+
 static void start_next(void *arg)
 {
     struct ledger_reader *ledger = arg;
     struct page *page;
-    struct err err = {.code = ERR_NONE};
+    struct err err = {.code = ERR_UNAVAILABLE, .msg = "nobody asks any more"};
 
-    while (!ledger->reading && (page = TAILQ_FIRST(&ledger->queue))) {
+    while (!ledger->reading && !ledger->asking && (page = TAILQ_FIRST(&ledger->queue))) {
         ledger->next = page->from;
         ledger->records = 0;
-        if (page->req && begin_page(ledger, page, &err) == 0) {
+        if (!page->req) {
+            drop_first(ledger, &err);
+        } else if (page->from > ledger->known[page->partition]) {
+            ask_end(ledger, page->partition);
+        } else if (begin_page(ledger, page, &err) != 0) {
+            drop_first(ledger, &err);
+        } else {
             ledger->reading = true;
             loop_timer_arm(ledger->timer, READ_MS);
-            return;
         }
-        TAILQ_REMOVE(&ledger->queue, page, link);
-        ledger->count--;
-        if (page->req)
-            http_reply_err(page->req, &err);
-        free(page);
     }
 }
 

@@ -300,11 +300,10 @@ static bool read_source(struct call *call, const char *pipeline, const char *giv
     json_decref(sources);
     if (reader_end(call, db) != 0)
         return false;
-    if (count != 1)
-        refuse(call, "source",
-               str_empty(given)
-                   ? "the pipeline has several; name the one that revision or ref is of"
-                   : "the pipeline has no such source");
+    if (count > 1)
+        refuse(call, "source", "the pipeline has several; name the one that is meant");
+    else if (count == 0)
+        refuse(call, "source", "the pipeline has no such source");
     return count == 1;
 }
 

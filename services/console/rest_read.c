@@ -33,7 +33,7 @@ void rest_pipelines(struct call *call)
     struct sqlite_db *db;
     int64_t limit;
 
-    if (after && !str_is_name(after)) {
+    if (!str_empty(after) && !str_is_name(after)) {
         http_reply_problem(call->req, 400, NULL, "cursor must be the `next` of the page before");
         return;
     }
@@ -108,7 +108,7 @@ static void reply_releases(struct call *call, const char *pipeline)
     struct sqlite_db *db;
     char name[64];
 
-    if (cursor && !read_cursor(cursor, &filter, name)) {
+    if (!str_empty(cursor) && !read_cursor(cursor, &filter, name)) {
         http_reply_problem(call->req, 400, NULL, "cursor must be the `next` of the page before");
         return;
     }

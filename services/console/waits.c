@@ -190,6 +190,17 @@ static void on_client_gone(void *arg)
     forget(arg);
 }
 
+/* The promoter's word can come before the definition itself, out of another topic: who asks for it
+ * next must find it. */
+static bool is_readable(struct sqlite_db *db, const struct wait *wait,
+                        const struct outcome *outcome)
+{
+    return !str_eq(wait->what, "put") || str_eq(outcome->fact, "refused") ||
+           sqlite_select_int(
+               db, 0, "SELECT 1 FROM definitions WHERE kind = ? AND name = ? AND sha256 = ?",
+               SQL_TEXT(wait->kind), SQL_TEXT(wait->name), SQL_TEXT(wait->sha256)) == 1;
+}
+
 void waits_outcome(struct waits *waits, const char *ce_id)
 {
     struct waiting *waiting = map_get(waits->by_id, ce_id);
@@ -199,7 +210,7 @@ void waits_outcome(struct waits *waits, const char *ce_id)
     if (!waiting || !db)
         return;
     sqlite_db_begin(db);
-    bool found = find_outcome(db, ce_id, &outcome);
+    bool found = find_outcome(db, ce_id, &outcome) && is_readable(db, &waiting->wait, &outcome);
     for (struct waiting *next; found && waiting; waiting = next) {
         next = waiting->next;
         reply_outcome(waiting->req, db, &waiting->wait, &outcome);

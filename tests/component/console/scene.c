@@ -3,6 +3,9 @@
 #include <signal.h>
 
 #include "base/mem.h"
+#include "base/str.h"
+#include "gantry/v1/command.pb-c.h"
+#include "gantry/v1/definition.pb-c.h"
 
 int scene_begin(struct scene *scene, const char *config)
 {
@@ -45,9 +48,13 @@ void scene_yaml(char out[SCENE_YAML_SIZE], const char *name)
 void scene_pipeline(struct scene *scene, const char *name)
 {
     char yaml[SCENE_YAML_SIZE];
+    char path[128];
 
     scene_yaml(yaml, name);
     story_definition(&scene->story, "Pipeline", name, yaml, true);
+    snprintf(path, sizeof(path), "/api/v1/pipelines/%s", name);
+    rest_until(&scene->rest, path, "sources.0.name", "app");
+    rest_until(&scene->rest, path, "definition.number", "1");
 }
 
 void scene_release(struct scene *scene, struct story_release *release,
@@ -83,8 +90,27 @@ void scene_release(struct scene *scene, struct story_release *release,
     story_flush(story);
 }
 
+static bool is_of(const struct got *got, enum topic topic, const char *name)
+{
+    if (got->topic != topic)
+        return false;
+    if (topic == TOPIC_COMMAND)
+        return str_eq(((Gantry__V1__Command *)got->message)->pipeline, name);
+    return str_eq(((Gantry__V1__Definition *)got->message)->name, name);
+}
+
+size_t scene_count(const struct scene *scene, enum topic topic, const char *name)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < scene->service.count; i++)
+        count += is_of(&scene->service.items[i], topic, name);
+    return count;
+}
+
 struct wanted {
     enum topic topic;
+    const char *name;
     size_t n;
     const struct reply *reply;
     const struct got *found;
@@ -96,7 +122,7 @@ static bool has_come(struct service *s, void *arg)
     size_t n = 0;
 
     for (size_t i = 0; i < s->count; i++) {
-        if (s->items[i].topic == wanted->topic && n++ == wanted->n)
+        if (is_of(&s->items[i], wanted->topic, wanted->name) && n++ == wanted->n)
             wanted->found = &s->items[i];
     }
     if (!wanted->found && wanted->reply->done)
@@ -105,10 +131,10 @@ static bool has_come(struct service *s, void *arg)
     return wanted->found != NULL;
 }
 
-const struct got *scene_sent(struct scene *scene, enum topic topic, size_t n,
+const struct got *scene_sent(struct scene *scene, enum topic topic, const char *name, size_t n,
                              const struct reply *reply)
 {
-    struct wanted wanted = {.topic = topic, .n = n, .reply = reply};
+    struct wanted wanted = {.topic = topic, .name = name, .n = n, .reply = reply};
 
     service_wait(&scene->service, has_come, &wanted, "a record of the console");
     return wanted.found;

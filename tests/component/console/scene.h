@@ -19,14 +19,18 @@ void scene_end(struct scene *scene);
 /* A pipeline with the stages build, dev and prod (with a gate), as a definition's text. */
 #define SCENE_YAML_SIZE 1024
 void scene_yaml(char out[SCENE_YAML_SIZE], const char *name);
+/* Told, and known by the console as a whole: its definition and the promoter's word come by two
+ * topics. */
 void scene_pipeline(struct scene *scene, const char *name);
 /* Build and deployed to dev, then waits for prod: the story of most tests. */
 void scene_release(struct scene *scene, struct story_release *release,
                    struct story_approval *approval);
 
-/* The n-th record of a topic that the console sent, counted from 0, because of a call that waits
- * for what becomes of it. */
-const struct got *scene_sent(struct scene *scene, enum topic topic, size_t n,
+/* Commands or definitions of this name that came so far. */
+size_t scene_count(const struct scene *scene, enum topic topic, const char *name);
+/* The n-th of them, counted from 0, that the console sends for a call which waits for what becomes
+ * of it. */
+const struct got *scene_sent(struct scene *scene, enum topic topic, const char *name, size_t n,
                              const struct reply *reply);
 
 #endif

@@ -14,7 +14,6 @@ static int begin(void **state)
     if (scene_begin(&scene, NULL) != 0)
         return -1;
     scene_pipeline(&scene, "shop");
-    rest_until(&scene.rest, "/api/v1/pipelines/shop", "definition.status", "taken");
     return 0;
 }
 
@@ -23,15 +22,6 @@ static int end(void **state)
     (void)state;
     scene_end(&scene);
     return 0;
-}
-
-static size_t sent(enum topic topic)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < scene.service.count; i++)
-        n += scene.service.items[i].topic == topic;
-    return n;
 }
 
 /* Stands in for the promoter: tells `fact` as what the record caused. */
@@ -91,14 +81,14 @@ static void a_start_is_answered_with_the_release_that_it_started(void **state)
 {
     char yaml[SCENE_YAML_SIZE];
     uint8_t hash[SHA256_SIZE];
-    size_t n = sent(TOPIC_COMMAND);
+    size_t n = scene_count(&scene, TOPIC_COMMAND, "shop");
     (void)state;
 
     struct reply *r = begin_post("/api/v1/pipelines/shop/releases",
                                  "{\"revision\": \"ABCDEF0123456789ABCDEF0123456789ABCDEF01\","
                                  " \"ref\": \"main\", \"variables\": {\"LEVEL\": \"debug\"}}",
                                  NULL);
-    const struct got *got = scene_sent(&scene, TOPIC_COMMAND, n, r);
+    const struct got *got = scene_sent(&scene, TOPIC_COMMAND, "shop", n, r);
     const Gantry__V1__Command *command = got->message;
     scene_yaml(yaml, "shop");
     sha256(yaml, strlen(yaml), hash);
@@ -124,11 +114,11 @@ static void a_start_is_answered_with_the_release_that_it_started(void **state)
 
 static void a_refusal_is_a_conflict_with_its_reason(void **state)
 {
-    size_t n = sent(TOPIC_COMMAND);
+    size_t n = scene_count(&scene, TOPIC_COMMAND, "shop");
     (void)state;
 
     struct reply *r = begin_post("/api/v1/pipelines/shop/releases", "{}", NULL);
-    answer_refused(scene_sent(&scene, TOPIC_COMMAND, n, r)->meta.id,
+    answer_refused(scene_sent(&scene, TOPIC_COMMAND, "shop", n, r)->meta.id,
                    "source app has no commit yet");
     rest_wait(&scene.rest, r);
     assert_int_equal(r->status, 409);
@@ -140,13 +130,13 @@ static void a_refusal_is_a_conflict_with_its_reason(void **state)
 static void the_same_key_again_sends_nothing_and_says_the_same(void **state)
 {
     const char *key = "Idempotency-Key: once-and-again";
-    size_t n = sent(TOPIC_COMMAND);
+    size_t n = scene_count(&scene, TOPIC_COMMAND, "shop");
     char id[64];
     (void)state;
 
     struct reply *r = begin_post("/api/v1/pipelines/shop/releases", "{}", key);
     struct reply *twin = begin_post("/api/v1/pipelines/shop/releases", "{}", key);
-    snprintf(id, sizeof(id), "%s", scene_sent(&scene, TOPIC_COMMAND, n, r)->meta.id);
+    snprintf(id, sizeof(id), "%s", scene_sent(&scene, TOPIC_COMMAND, "shop", n, r)->meta.id);
     answer_started(id, 2);
     rest_wait(&scene.rest, r);
     rest_wait(&scene.rest, twin);
@@ -160,19 +150,19 @@ static void the_same_key_again_sends_nothing_and_says_the_same(void **state)
     assert_int_equal(reply_num(r, "number"), 2);
     rest_release(r);
     service_run_for(&scene.service, 200);
-    assert_int_equal(sent(TOPIC_COMMAND), n + 1);
+    assert_int_equal(scene_count(&scene, TOPIC_COMMAND, "shop"), n + 1);
 }
 
 static void without_an_answer_the_caller_is_told_where_to_look(void **state)
 {
-    size_t n = sent(TOPIC_COMMAND);
+    size_t n = scene_count(&scene, TOPIC_COMMAND, "shop");
     char path[128];
     (void)state;
 
     struct reply *r = rest_post(&scene.rest, "/api/v1/pipelines/shop/releases", "{}");
     assert_int_equal(r->status, 202);
     snprintf(path, sizeof(path), "%s", r->location);
-    const struct got *got = scene_sent(&scene, TOPIC_COMMAND, n, r);
+    const struct got *got = scene_sent(&scene, TOPIC_COMMAND, "shop", n, r);
     rest_release(r);
     assert_string_equal(path + strlen("/api/v1/commands/"), got->meta.id);
     r = rest_get(&scene.rest, path);
@@ -191,13 +181,13 @@ static void stop_retry_and_rollback_say_what_they_were_asked(void **state)
     Gantry__V1__ReleaseStopping stopping = GANTRY__V1__RELEASE_STOPPING__INIT;
     Gantry__V1__StageEntered entered = GANTRY__V1__STAGE_ENTERED__INIT;
     Gantry__V1__Actor actor = GANTRY__V1__ACTOR__INIT;
-    size_t n = sent(TOPIC_COMMAND);
+    size_t n = scene_count(&scene, TOPIC_COMMAND, "shop");
     (void)state;
 
     actor.subject = "token:bootstrap";
     struct reply *r = begin_post("/api/v1/pipelines/shop/releases/1/stop",
                                  "{\"mode\": \"abandon\", \"reason\": \"wrong\"}", NULL);
-    const struct got *got = scene_sent(&scene, TOPIC_COMMAND, n++, r);
+    const struct got *got = scene_sent(&scene, TOPIC_COMMAND, "shop", n++, r);
     const Gantry__V1__Command *command = got->message;
     assert_int_equal(command->stop->mode, GANTRY__V1__STOP_MODE__STOP_MODE_ABANDON);
     assert_string_equal(command->stop->reason, "wrong");
@@ -214,7 +204,7 @@ static void stop_retry_and_rollback_say_what_they_were_asked(void **state)
 
     r = begin_post("/api/v1/pipelines/shop/releases/1/stages/build/retry", "{\"allActions\": true}",
                    NULL);
-    got = scene_sent(&scene, TOPIC_COMMAND, n++, r);
+    got = scene_sent(&scene, TOPIC_COMMAND, "shop", n++, r);
     command = got->message;
     assert_string_equal(command->retry->stage, "build");
     assert_true(command->retry->all_actions);
@@ -231,7 +221,7 @@ static void stop_retry_and_rollback_say_what_they_were_asked(void **state)
 
     r = begin_post("/api/v1/pipelines/shop/stages/dev/rollback",
                    "{\"toRelease\": 2, \"reason\": \"broke\"}", NULL);
-    got = scene_sent(&scene, TOPIC_COMMAND, n++, r);
+    got = scene_sent(&scene, TOPIC_COMMAND, "shop", n++, r);
     command = got->message;
     assert_string_equal(command->rollback->stage, "dev");
     assert_int_equal(command->rollback->to_release, 2);
@@ -270,7 +260,7 @@ static void commands_that_make_no_sense_are_refused_before_they_are_sent(void **
         {"/api/v1/pipelines/shop/stages/dev/rollback", "{}", 422, "toRelease"},
         {"/api/v1/pipelines/shop/stages/dev/rollback", "{\"toRelease\": -1}", 422, "toRelease"},
     };
-    size_t n = sent(TOPIC_COMMAND);
+    size_t n = scene_count(&scene, TOPIC_COMMAND, "shop");
     (void)state;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -289,7 +279,7 @@ static void commands_that_make_no_sense_are_refused_before_they_are_sent(void **
     assert_int_equal(r->status, 400);
     rest_release(r);
     service_run_for(&scene.service, 200);
-    assert_int_equal(sent(TOPIC_COMMAND), n);
+    assert_int_equal(scene_count(&scene, TOPIC_COMMAND, "shop"), n);
 }
 
 static void the_first_digits_of_a_known_commit_are_enough(void **state)
@@ -299,14 +289,14 @@ static void the_first_digits_of_a_known_commit_are_enough(void **state)
                                     .commit = "77aa0123456789abcdef0123456789abcdef0123",
                                     .message = "Fix it",
                                     .author = "Ada King"};
-    size_t n = sent(TOPIC_COMMAND);
+    size_t n = scene_count(&scene, TOPIC_COMMAND, "shop");
     (void)state;
 
     story_release_started(&scene.story, &release);
     rest_until(&scene.rest, "/api/v1/pipelines/shop", "latestRelease", "20");
     struct reply *r =
         begin_post("/api/v1/pipelines/shop/releases", "{\"revision\": \"77aa0123\"}", NULL);
-    const struct got *got = scene_sent(&scene, TOPIC_COMMAND, n, r);
+    const struct got *got = scene_sent(&scene, TOPIC_COMMAND, "shop", n, r);
     const Gantry__V1__Command *command = got->message;
     assert_string_equal(command->start->revisions[0]->commit, release.commit);
     answer_refused(got->meta.id, "enough");
@@ -336,7 +326,7 @@ static void a_definition_is_stored_under_conditions_and_waits_to_be_taken(void *
 {
     const char *path = "/api/v1/definitions/Pipeline/new";
     char yaml[SCENE_YAML_SIZE], changed[SCENE_YAML_SIZE + 32], condition[128], first[80];
-    size_t n = sent(TOPIC_DEFINITION);
+    size_t n = scene_count(&scene, TOPIC_DEFINITION, "new");
     (void)state;
 
     scene_yaml(yaml, "new");
@@ -348,7 +338,7 @@ static void a_definition_is_stored_under_conditions_and_waits_to_be_taken(void *
     rest_release(r);
 
     r = put(path, yaml, "If-None-Match: *");
-    const struct got *got = scene_sent(&scene, TOPIC_DEFINITION, n++, r);
+    const struct got *got = scene_sent(&scene, TOPIC_DEFINITION, "new", n++, r);
     const Gantry__V1__Definition *definition = got->message;
     assert_int_equal(definition->yaml.len, strlen(yaml));
     assert_int_equal(definition->replaces_sha256.len, 0);
@@ -373,7 +363,7 @@ static void a_definition_is_stored_under_conditions_and_waits_to_be_taken(void *
     rest_release(r);
     snprintf(condition, sizeof(condition), "If-Match: %s", first);
     r = put(path, changed, condition);
-    got = scene_sent(&scene, TOPIC_DEFINITION, n++, r);
+    got = scene_sent(&scene, TOPIC_DEFINITION, "new", n++, r);
     definition = got->message;
     assert_int_equal(definition->replaces_sha256.len, SHA256_SIZE);
     answer_taken(got, 2);
@@ -384,7 +374,7 @@ static void a_definition_is_stored_under_conditions_and_waits_to_be_taken(void *
     r = put_now(path, yaml, condition);
     assert_int_equal(r->status, 412);
     rest_release(r);
-    assert_int_equal(sent(TOPIC_DEFINITION), n);
+    assert_int_equal(scene_count(&scene, TOPIC_DEFINITION, "new"), n);
 }
 
 static void a_definition_comes_back_as_it_was_given(void **state)
@@ -425,7 +415,7 @@ static void every_mistake_is_named_and_the_old_definition_stays(void **state)
         "  mode: sideways\n  sources: []\n  stages:\n    - name: BAD NAME\n"
         "      steps: []\n";
     char yaml[SCENE_YAML_SIZE];
-    size_t n = sent(TOPIC_DEFINITION);
+    size_t n = scene_count(&scene, TOPIC_DEFINITION, "shop");
     (void)state;
 
     struct reply *r = put_now("/api/v1/definitions/Pipeline/shop", bad, "If-Match: *");
@@ -457,7 +447,7 @@ static void every_mistake_is_named_and_the_old_definition_stays(void **state)
     r = rest_get(&scene.rest, "/api/v1/definitions/Pipeline/shop");
     assert_string_equal(reply_text(r, "yaml"), yaml);
     rest_release(r);
-    assert_int_equal(sent(TOPIC_DEFINITION), n);
+    assert_int_equal(scene_count(&scene, TOPIC_DEFINITION, "shop"), n);
 }
 
 static void what_the_promoter_refuses_of_a_definition_is_told(void **state)
@@ -465,13 +455,13 @@ static void what_the_promoter_refuses_of_a_definition_is_told(void **state)
     Gantry__V1__ReleaseEvent event = GANTRY__V1__RELEASE_EVENT__INIT;
     Gantry__V1__DefinitionRefused refused = GANTRY__V1__DEFINITION_REFUSED__INIT;
     char yaml[SCENE_YAML_SIZE + 32];
-    size_t n = sent(TOPIC_DEFINITION);
+    size_t n = scene_count(&scene, TOPIC_DEFINITION, "new");
     (void)state;
 
     scene_yaml(yaml, "new");
     snprintf(yaml + strlen(yaml), 32, "# refused\n");
     struct reply *r = put("/api/v1/definitions/Pipeline/new", yaml, "If-Match: *");
-    const struct got *got = scene_sent(&scene, TOPIC_DEFINITION, n, r);
+    const struct got *got = scene_sent(&scene, TOPIC_DEFINITION, "new", n, r);
     const Gantry__V1__Definition *definition = got->message;
     event.fact_case = GANTRY__V1__RELEASE_EVENT__FACT_DEFINITION_REFUSED;
     event.definition_refused = &refused;
@@ -514,12 +504,12 @@ static void a_pipeline_is_deleted_once_the_promoter_says_so(void **state)
 {
     Gantry__V1__ReleaseEvent event = GANTRY__V1__RELEASE_EVENT__INIT;
     Gantry__V1__DefinitionDeleted deleted = GANTRY__V1__DEFINITION_DELETED__INIT;
-    size_t n = sent(TOPIC_DEFINITION);
+    size_t n = scene_count(&scene, TOPIC_DEFINITION, "new");
     (void)state;
 
     struct reply *r = rest_send(&scene.rest, "/api/v1/definitions/Pipeline/new",
                                 &(struct ask){.method = "DELETE", .headers = {"If-Match: *"}});
-    const struct got *got = scene_sent(&scene, TOPIC_DEFINITION, n, r);
+    const struct got *got = scene_sent(&scene, TOPIC_DEFINITION, "new", n, r);
     event.fact_case = GANTRY__V1__RELEASE_EVENT__FACT_DEFINITION_DELETED;
     event.definition_deleted = &deleted;
     answer(got->meta.id, "new", &event);
