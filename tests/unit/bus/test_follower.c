@@ -245,6 +245,29 @@ static void a_paused_follower_gets_nothing_and_loses_nothing(void **state)
     fixture_down(&f);
 }
 
+static void one_partition_is_paused_and_the_other_goes_on(void **state)
+{
+    struct fixture f;
+    fixture_up(&f, *state, 2);
+    add(f.follower, 0, BUS_BEGINNING);
+    add(f.follower, 1, BUS_BEGINNING);
+    bus_follower_pause_partition(f.follower, TOPIC_SOURCE, 1, true);
+    bus_follower_pause(f.follower, true); /* and back: the one stays paused */
+    bus_follower_pause(f.follower, false);
+    fill(&f.side, f.producer, 0, 50);
+    fill(&f.side, f.producer, 1, 50);
+    for (int i = 0; i < 200 && f.reader.next[0] < 50; i++)
+        loop_run_for(f.side.loop, 20, NULL);
+    loop_run_for(f.side.loop, 100, NULL);
+    assert_int_equal(f.reader.next[0], 50);
+    assert_int_equal(f.reader.next[1], 0);
+    bus_follower_pause_partition(f.follower, TOPIC_SOURCE, 1, false);
+    for (int i = 0; i < 200 && f.reader.next[1] < 50; i++)
+        loop_run_for(f.side.loop, 20, NULL);
+    assert_int_equal(f.reader.next[1], 50);
+    fixture_down(&f);
+}
+
 /* Seeks to and fro while records arrive all the time; after each seek the next record delivered is
  * the one at the offset asked for, and then they come one by one. */
 static void after_a_seek_nothing_of_before_is_delivered(void **state)
@@ -394,6 +417,7 @@ int main(void)
         cmocka_unit_test(adding_a_partition_again_goes_on_elsewhere),
         cmocka_unit_test(others_go_on_when_partitions_are_added_and_removed),
         cmocka_unit_test(a_paused_follower_gets_nothing_and_loses_nothing),
+        cmocka_unit_test(one_partition_is_paused_and_the_other_goes_on),
         cmocka_unit_test(after_a_seek_nothing_of_before_is_delivered),
         cmocka_unit_test(a_seek_asked_for_while_another_is_under_way_is_done_too),
         cmocka_unit_test(beginnings_and_ends_are_told),
