@@ -135,10 +135,31 @@ void lab_start(struct lab *lab, int promoter, const char *group)
     lab->promoters[promoter] = pid;
 }
 
+/* A process that was just started has no handler yet, and SIGTERM ends it out of order. */
+static void wait_for_handler(pid_t pid, int signo)
+{
+    int64_t until = clock_mono_ms() + 30000;
+    unsigned long long caught = 0;
+    char path[64], line[256];
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    while (!(caught >> (signo - 1) & 1) && clock_mono_ms() < until) {
+        FILE *status = fopen(path, "r");
+
+        while (status && fgets(line, sizeof(line), status))
+            sscanf(line, "SigCgt: %llx", &caught);
+        if (status)
+            fclose(status);
+        usleep(10000);
+    }
+}
+
 void lab_signal(struct lab *lab, int promoter, int signo)
 {
     int status = 0;
 
+    if (signo == SIGTERM)
+        wait_for_handler(lab->promoters[promoter], signo);
     kill(lab->promoters[promoter], signo);
     if (signo != SIGKILL && signo != SIGTERM)
         return;

@@ -317,7 +317,9 @@ static void partitions_move_to_a_member_that_joins_and_back(void **state)
     assert_true(bus_group_owns(a.group, 0)); /* the same of both topics */
     assert_int_equal(bus_group_partitions(b.group, own, 4), 1);
     assert_true(bus_group_owns(b.group, 1));
-    assert_int_equal(a.revoked, 2);
+    /* A group on a slow machine may share out more than once; each time both are told. */
+    assert_true(a.revoked >= 2);
+    assert_int_equal(a.assigned - a.revoked, 1);
     assert_int_equal(a.lost, 0);
     loop_run_for(loop, 300, NULL);
     assert_int_equal(a.count + b.count, 200); /* nothing settled came again */
