@@ -28,6 +28,10 @@ static void print_lines(struct up_service *service)
         size_t len = end ? (size_t)(end - line->data) : line->len;
         if (!end && len < LINE_MAX)
             return;
+        if (len > LINE_MAX) {
+            len = LINE_MAX;
+            end = NULL;
+        }
         up_print(service->up, service->kind->name, service->color, line->data, len);
         buf_consume(line, end ? len + 1 : len);
     }
