@@ -40,6 +40,11 @@ static void copy(char *out, size_t size, const char *value)
     snprintf(out, size, "%s", value ? value : "");
 }
 
+static void on_gone(void *arg)
+{
+    (void)arg; /* the request goes with its client */
+}
+
 static void on_hook(struct http_request *req, void *arg)
 {
     struct hook *hook = &hooks[hook_count];
@@ -59,6 +64,7 @@ static void on_hook(struct http_request *req, void *arg)
     if (flooding) {
         char *flood = mem_alloc(FLOOD);
         memset(flood, 'x', FLOOD);
+        http_req_on_close(req, on_gone, NULL);
         http_stream_begin(req, 200, "text/plain");
         http_stream_send(req, flood, FLOOD);
         free(flood);
