@@ -78,6 +78,13 @@ void ledger_reader_free(struct ledger_reader *ledger)
     free(ledger);
 }
 
+/* Whatever kept Kafka from answering: topics that are missing can be made. */
+static void reply_away(struct http_request *req, const struct err *err)
+{
+    http_reply_header(req, "Retry-After", "5");
+    http_reply_problem(req, 503, NULL, err->msg);
+}
+
 /* ---- one page ---- */
 
 static void start_next(void *arg);
@@ -172,7 +179,7 @@ static void drop_first(struct ledger_reader *ledger, const struct err *err)
     TAILQ_REMOVE(&ledger->queue, page, link);
     ledger->count--;
     if (page->req)
-        http_reply_err(page->req, err);
+        reply_away(page->req, err);
     free(page);
 }
 
@@ -311,7 +318,7 @@ static void on_ends(const struct bus_end *ends, size_t count, const struct err *
             list, json_pack("{s:i, s:I, s:I}", "partition", (int)ends[i].partition, "begin",
                             (json_int_t)ends[i].begin, "end", (json_int_t)ends[i].end));
     if (asking->req && err && err->code != ERR_NONE)
-        http_reply_err(asking->req, err);
+        reply_away(asking->req, err);
     else if (asking->req)
         http_reply_json(asking->req, 200,
                         json_pack("{s:I, s:O}", "count", (json_int_t)count, "partitions", list));

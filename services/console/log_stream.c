@@ -6,12 +6,14 @@
 #include <sys/queue.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "gantry/v1/log.pb-c.h"
 #include "services/console/console.h"
 
 #define HEARTBEAT_MS 15000
+#define SETTLED_MS   30000 /* after which a run that ended writes nothing more */
 #define TEXT_MAX     (64 * 1024 * 1024)
 #define FRAME_MAX    (1024 * 1024)
 #define PAGE_CHUNKS  32 /* in one turn of the loop */
@@ -184,8 +186,15 @@ static bool send_stored(struct log_stream *stream, struct sqlite_db *db)
     return count < PAGE_CHUNKS;
 }
 
-static bool has_ended(struct sqlite_db *db, const struct log_stream *stream)
+/* Its last chunk came, or the run ended so long ago that nothing more will. */
+static bool has_ended(struct sqlite_db *db, struct log_stream *stream)
 {
+    int64_t ended_ms = sqlite_select_int(db, 0, "SELECT ended_ms FROM runs WHERE run_id = ?",
+                                         SQL_TEXT(stream->run_id));
+
+    stream->run_ended = stream->run_ended || ended_ms > 0;
+    if (ended_ms > 0 && clock_now_ms() - ended_ms > SETTLED_MS)
+        return true;
     return sqlite_select_int(db, 0,
                              "SELECT ended FROM log_attempts WHERE run_id = ? AND attempt = ?",
                              SQL_TEXT(stream->run_id), SQL_INT(stream->attempt)) != 0;

@@ -2,6 +2,7 @@
 import { h, icon } from './dom.js';
 import * as parts from './parts.js';
 import * as f from './format.js';
+import { voteObstacle } from './store.js';
 
 // [[action]] by steps: each {name, kind, environment, runs, run, approval}. `ran` are a release's actions in
 // the stage; without a definition (an old release's) their own steps count.
@@ -27,8 +28,8 @@ function what(action) {
   return h('span.quiet.cut', null, action.kind === 'custom' ? `custom/${action.type || ''}` : action.kind);
 }
 
-// select(run): what a click does; null: nothing. `chosen`: the run that is shown.
-export function actionNode(action, { select, chosen } = {}) {
+// select(run): what a click does; null: nothing. `chosen`: the run that is shown. review(approval): opens it.
+export function actionNode(action, { select, chosen, review } = {}) {
   const status = statusOf(action);
   const state = f.stateOf(status);
   const { run } = action;
@@ -36,12 +37,15 @@ export function actionNode(action, { select, chosen } = {}) {
     h('span.action-icon', { class: `tone-${state.tone}` }, icon(state.icon, state.text)),
     h('span.action-name.cut', { title: action.name }, action.name), what(action),
     h('span.push', null, run?.startedMs ? parts.took(run.startedMs, run.endedMs) : null,
-      run && !run.startedMs && status === 'waiting' && h('span.quiet.small', { title: 'asked for, not started by anybody yet' }, 'queued')),
+      run && !run.startedMs && status === 'waiting' && action.kind !== 'approval' && h('span.quiet.small', { title: 'asked for, not started by anybody yet' }, 'queued')),
   ];
   return h('li.action', { key: action.name, class: `tone-${state.tone}` },
-    run && select ? h('button.action-line', { type: 'button', aria: { pressed: String(run.runId === chosen) }, title: 'Show its log', onClick: () => select(run, action) }, line)
+    run && select && action.kind !== 'approval' ? h('button.action-line', { type: 'button', aria: { pressed: String(run.runId === chosen) }, title: 'Show its log', onClick: () => select(run, action) }, line)
       : h('div.action-line', null, line),
     status === 'failed' && run?.reason && h('p.reason', null, run.reason),
+    review && action.approval && !action.approval.outcome && h('p.action-review', null,
+      h('span.quiet', null, h('span.num', null, `${parts.approvedCount(action.approval)} of ${action.approval.count}`), ' votes of ', f.whoMay(action.approval.by)),
+      h('button.button', { type: 'button', class: voteObstacle(action.approval) ? '' : 'primary', onClick: () => review(action.approval) }, voteObstacle(action.approval) ? 'Look at it' : 'Review')),
     action.runs?.length > 1 && h('p.quiet.small', null, `asked ${action.runs.length} times`));
 }
 

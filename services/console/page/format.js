@@ -31,7 +31,8 @@ export const exact = (ms) => EXACT.format(ms);
 export const moment = (ms) => (Math.abs(ms - Date.now()) < 6 * DAY ? NEAR : FAR).format(ms);
 
 export const shortCommit = (commit) => (commit || '').slice(0, 8);
-export const shortDigest = (digest) => (digest ? digest.replace(/^(sha256:)?([0-9a-f]{12}).*$/, 'sha256:$2') : '');
+// A release without an image is approved by its revisions' id.
+export const shortDigest = (digest) => (digest || '').replace(/^(sha256|revisions):([0-9a-f]{12}).*$/, '$1:$2');
 
 export const STATES = {
   'in-progress': { tone: 'running', icon: 'running', text: 'in progress' },

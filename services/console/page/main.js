@@ -41,7 +41,19 @@ function switchTheme() {
 
 // ---- the frame ----
 
-let current = { view: 'overview', params: {}, close: null };
+let current = { view: 'overview', params: {} };
+let opened = null; // which view asks for its own things, and for whom: {key, close}
+
+const keyOf = () => `${current.view} ${Object.values(current.params).join(' ')}`;
+
+// A view is opened once there is somebody to ask for, and anew for somebody else.
+function openView() {
+  const key = store.state.me && `${keyOf()} ${store.state.me.subject}`;
+  if (opened?.key === key) return;
+  opened?.close?.();
+  opened = key ? { key } : null;
+  if (opened) opened.close = VIEWS[current.view].open?.(current.params);
+}
 
 function rail() {
   const waiting = store.state.approvals?.length || 0;
@@ -80,7 +92,8 @@ function connectionBar() {
 }
 
 function content() {
-  if (store.state.needsToken && !store.state.me)
+  if (!store.state.me && !store.state.needsToken) return parts.skeleton(4);
+  if (!store.state.me)
     return h('div.gate-page', { key: 'gate' }, parts.empty('Sign in to see your pipelines', 'This console answers those who bring a token; an admin makes one with ', h('code', null, 'gantry token create'), '.'),
       h('button.button.primary', { type: 'button', onClick: () => openSignIn() }, 'Sign in'));
   return VIEWS[current.view].render(current.params);
@@ -88,25 +101,20 @@ function content() {
 
 function render() {
   const view = VIEWS[current.view];
+  openView();
   document.title = `${view.title(current.params)} · Gantry`;
   patch(document.getElementById('app'), h('div.app', { id: 'app' },
     rail(), h('div.page', null, connectionBar(), top(),
-      h('main', { id: 'main', tabindex: '-1', key: `${current.view} ${Object.values(current.params).join(' ')}` }, content()))));
+      h('main', { id: 'main', tabindex: '-1', key: keyOf() }, content()))));
 }
 
 function show() {
-  const next = router.match(location.pathname);
-  const same = next.view === current.view && JSON.stringify(next.params) === JSON.stringify(current.params);
-  if (!same) {
-    current.close?.();
-    current = next;
-    current.close = VIEWS[next.view].open?.(next.params);
-  }
+  const before = keyOf();
+  current = router.match(location.pathname);
   render();
-  if (!same) {
-    scrollTo(0, 0);
-    document.getElementById('main')?.focus({ preventScroll: true });
-  }
+  if (keyOf() === before) return;
+  scrollTo(0, 0);
+  document.getElementById('main')?.focus({ preventScroll: true });
 }
 
 // ---- keys ----
@@ -132,9 +140,6 @@ store.subscribe(render);
 router.start(show);
 current = router.match(location.pathname);
 render();
-store.begin().then(() => {
-  current.close = VIEWS[current.view].open?.(current.params);
-  render();
-});
+store.begin();
 let beats = 0;
 setInterval(() => { if (!document.hidden) parts.tick(beats++ % 10 === 0); }, 1000);

@@ -27,7 +27,7 @@ function votesList(approval) {
 
 function facts(approval) {
   const rows = [
-    ['Image', h('span.from-to', null, approval.previousDigest ? parts.digest(approval.previousDigest) : h('span.quiet', null, 'nothing'),
+    [approval.digest?.startsWith('revisions:') ? 'Revisions' : 'Image', h('span.from-to', null, approval.previousDigest ? parts.digest(approval.previousDigest) : h('span.quiet', null, 'nothing'),
       h('span.arrow', { aria: { label: 'to' } }, '→'), parts.digest(approval.digest))],
     ['Asked of', `${f.whoMay(approval.by)}, ${approval.count} ${approval.count === 1 ? 'vote' : 'votes'}${approval.not?.length ? `; not ${f.listed(approval.not)}` : ''}`],
     ['Authors', (approval.authors || []).join(', ') || 'not known'],
@@ -52,7 +52,9 @@ export function openReview(approval) {
   const result = h('div.review-result', { role: 'status' });
   const buttons = h('div.dialog-buttons');
   const key = api.newKey();
-  const what = `release ${approval.release} into ${approval.stage}`;
+  // An approval on a transition lets in; one inside a stage lets go on.
+  const where = `${/^approval(-\d+)?$/.test(approval.gate) ? 'into' : 'in'} ${approval.stage}`;
+  const what = `release ${approval.release} ${where}`;
 
   async function cast(verdict) {
     for (const button of buttons.querySelectorAll('button')) button.disabled = true;
@@ -82,9 +84,9 @@ export function openReview(approval) {
     h('button.button', { type: 'button', onClick: () => dialog.close() }, 'Cancel'),
     h('span.push'),
     h('button.button.danger', { type: 'button', disabled: Boolean(obstacle), onClick: () => cast('reject') }, `Reject release ${approval.release}`),
-    h('button.button.primary', { type: 'button', disabled: Boolean(obstacle), onClick: () => cast('approve') }, `Approve into ${approval.stage}`));
+    h('button.button.primary', { type: 'button', disabled: Boolean(obstacle), onClick: () => cast('approve') }, `Approve ${where}`));
   const dialog = h('dialog.dialog.review', { aria: { labelledby: 'review-title' } },
-    h('h2', { id: 'review-title' }, h('span.quiet', null, `${approval.pipeline} #${approval.release}`), ` into ${approval.stage}`),
+    h('h2', { id: 'review-title' }, h('span.quiet', null, `${approval.pipeline} #${approval.release}`), ` ${where}`),
     approval.message && h('p.asked', null, approval.message),
     facts(approval), h('h3', null, 'Commits'), commitsNode(approval), h('h3', null, 'Votes'), votesList(approval),
     obstacle ? h('p.obstacle', null, obstacle, '.') : h('div.field', null, h('label', { for: 'comment' }, 'Comment'), comment),

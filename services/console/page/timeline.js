@@ -30,7 +30,7 @@ function rowsOf(release, stages) {
       rows.push({ kind: 'wait', key: `wait ${stage.name} ${stage.number}`, stage: stage.name, text: `gate of ${stage.name}`, status: stage.enteredMs ? 'passed' : stage.status, from: stage.waitingMs, to: stage.enteredMs || stage.endedMs || now, live: !stage.enteredMs && !stage.endedMs });
     for (const action of stage.actions) {
       for (const run of action.runs.filter((r) => r.stageNumber === stage.number))
-        rows.push({ kind: 'run', key: run.runId, stage: stage.name, text: action.name, what: run.environment, status: run.status, from: run.requestedMs, begin: run.startedMs, to: run.endedMs || now, live: !run.endedMs, run });
+        rows.push({ kind: 'run', key: run.runId, stage: stage.name, text: action.name, what: run.environment, status: run.status, from: run.requestedMs, begin: run.startedMs, to: run.endedMs || now, live: !run.endedMs, run, action: action.kind });
     }
   }
   const planned = stages.filter((s) => !known.has(s.name)).map((s) => s.name);
@@ -56,7 +56,7 @@ function rowNode(row, at, chosen, choose) {
     h('span.tl-took', null, waits ? parts.took(row.from, row.live ? null : row.to) : parts.took(row.begin || row.from, row.live ? null : row.to)),
   ];
   return h('li', { key: row.key },
-    row.run ? h('button.tl-row', { type: 'button', aria: { pressed: String(row.run.runId === chosen) }, onClick: () => choose(row.run.runId) }, line) : h('div.tl-row', null, line));
+    row.run && row.action !== 'approval' ? h('button.tl-row', { type: 'button', aria: { pressed: String(row.run.runId === chosen) }, onClick: () => choose(row.run.runId) }, line) : h('div.tl-row', null, line));
 }
 
 export function timeline(release, stages, chosen, choose) {

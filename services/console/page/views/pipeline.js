@@ -85,12 +85,13 @@ function stageButtons(pipeline, stage) {
 function currentCard(pipeline, stage) {
   const { current } = stage;
   if (!current) return h('div.current', null, h('p.quiet', null, 'Nothing has come here yet.'), stepNodes(steps(stage.steps, [], [])));
+  const approvals = (state.approvals || []).filter((a) => a.pipeline === pipeline.name && a.release === current.release && a.stage === stage.name);
   return h('div.current', null,
     h('p.current-head', null, parts.releaseLink(pipeline.name, current.release), current.type === 'rollback' && h('span.rolled', { title: 'rollback' }, icon('rollback', 'rollback')),
       parts.commit(current.commit), h('span.push', null, parts.ago(current.sinceMs))),
     h('p.message', { title: current.message }, current.message || (current.type === 'rollback' ? 'Rollback' : '')),
     current.status === 'failed' && current.reason && !(current.actions || []).some((a) => a.runs.at(-1)?.reason) && h('p.reason', null, current.reason),
-    stepNodes(steps(stage.steps, current.actions, []), { select: (run) => router.go(`${parts.releaseHref(pipeline.name, current.release)}?run=${run.runId}`) }));
+    stepNodes(steps(stage.steps, current.actions, approvals), { review: openReview, select: (run) => router.go(`${parts.releaseHref(pipeline.name, current.release)}?run=${run.runId}`) }));
 }
 
 function stageColumn(pipeline, stage) {

@@ -50,7 +50,7 @@ function sentence() {
   const ended = release.endedMs ? ` ${f.span(Date.now() - release.endedMs)} ago` : '';
   switch (release.status) {
     case 'succeeded': return ` succeeded${ended}, in ${f.duration(release.endedMs - release.startedMs)}`;
-    case 'failed': return ` failed${failure() ? ` in ${failure().stage}` : ''}${ended}`;
+    case 'failed': return ` failed${failure() ? ` in ${failure().stage}` : stage?.number === 0 ? ` on the way into ${stage.name}` : ''}${ended}`;
     case 'stopped': return ` was stopped${release.stop?.by ? ` by ${release.stop.by}` : ''}${ended}`;
     case 'superseded': return ` was superseded${release.supersededBy ? ` by release ${release.supersededBy}` : ''}${ended}`;
     case 'waiting': return stage ? waitingSentence(stage) : ' is about to start';
@@ -89,7 +89,7 @@ function failureBox() {
 
 // ---- runs and their log ----
 
-const allRuns = () => release.stages.flatMap((s) => s.actions.flatMap((a) => a.runs.map((run) => ({ ...run, stage: s.name, action: a.name }))));
+const allRuns = () => release.stages.flatMap((s) => s.actions.filter((a) => a.kind !== 'approval').flatMap((a) => a.runs.map((run) => ({ ...run, stage: s.name, action: a.name }))));
 
 function choose(runId) {
   chosen = runId;
