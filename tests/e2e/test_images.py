@@ -167,6 +167,13 @@ def test_every_service_runs_as_an_ordinary_user_and_the_builder_as_one_of_its_ow
         assert {line.split()[0] for line in uids if line} == {"10002" if service == "builder" else "10001"}, service
 
 
+def test_nothing_in_an_image_makes_a_process_root(compose):
+    for service in SERVICES:
+        words = ["find", "/", "-xdev", "-type", "f", "-perm", "/6000"]
+        found = compose.docker("exec", "-u", "0", compose.container(service), *words, check=False)
+        assert found.stdout == "", service
+
+
 def test_a_commit_becomes_the_image_in_the_registry(compose, released):
     for name, release in released.items():
         image = release["artifacts"][0]
