@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "events/topic.h"
 #include "gantry/v1/access.pb-c.h"
 #include "gantry/v1/event.pb-c.h"
 #include "log/log.h"
@@ -82,13 +83,15 @@ static int add_bootstrap(struct console *console, struct err *err)
 static int start_ingest(struct console *console, struct err *err)
 {
     char *path = mem_printf("%s/console/read-model.db", console->svc->conf.state_dir);
-    const struct ingest_conf conf = {.svc = console->svc,
-                                     .path = path,
-                                     .partitions = (int32_t)console->svc->conf.partitions,
-                                     .limits = {.log_attempt_bytes = console->conf.log_max_bytes,
-                                                .log_total_bytes = console->conf.log_total_bytes,
-                                                .log_ms = console->conf.log_retention_ms,
-                                                .events_max = console->conf.events_kept}};
+    const struct ingest_conf conf = {
+        .svc = console->svc,
+        .path = path,
+        .partitions = (int32_t)console->svc->conf.partitions,
+        .limits = {.log_attempt_bytes = console->conf.log_max_bytes,
+                   .log_total_bytes = console->conf.log_total_bytes,
+                   .log_ms = console->conf.log_retention_ms,
+                   .events_max = console->conf.events_kept,
+                   .release_ms = topic_info(TOPIC_EVENT)->retention_ms}};
     const struct ingest_handler handler = {
         .applied = on_applied, .access = on_access, .rebuilding = on_rebuilding, .arg = console};
     int rc = ingest_new(&console->ingest, &conf, &handler, err);

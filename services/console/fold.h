@@ -28,6 +28,7 @@ struct fold_limits {
     uint64_t log_total_bytes;
     int64_t log_ms;     /* how long a log is kept */
     int64_t events_max; /* kept for streams that go on */
+    int64_t release_ms; /* how long an ended release is kept: as long as its events are */
 };
 
 /* False: dropped, since it is not beyond the last of its pipeline. */
@@ -37,8 +38,8 @@ void fold_definition(struct sqlite_db *db, const Gantry__V1__Definition *definit
                      const struct fold_place *place);
 void fold_log(struct sqlite_db *db, const Gantry__V1__LogChunk *chunk,
               const struct fold_limits *limits);
-/* Deletes a bounded part of what is too old or too much. */
-void fold_prune(struct sqlite_db *db, const struct fold_limits *limits, int64_t now_ms);
+/* Deletes a bounded part of what is too old or too much. True: there is more. */
+bool fold_prune(struct sqlite_db *db, const struct fold_limits *limits, int64_t now_ms);
 
 /* ---- parts of fold_event() ---- */
 

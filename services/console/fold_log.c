@@ -3,6 +3,7 @@
 #include "services/console/fold.h"
 
 #define PRUNE_ATTEMPTS   500 /* in one transaction, so that the writer stays free for others */
+#define PRUNE_RELEASES   500
 #define PRUNE_ROWS       20000
 #define OUTCOMES_KEPT_MS (INT64_C(30) * 24 * 3600 * 1000) /* as long as the topic `command` */
 
@@ -52,7 +53,7 @@ void fold_log(struct sqlite_db *db, const Gantry__V1__LogChunk *chunk,
         cut_middle(db, chunk, limits);
 }
 
-static void drop_attempts(struct sqlite_db *db, int64_t older_than_ms, int64_t count)
+static int64_t drop_attempts(struct sqlite_db *db, int64_t older_than_ms, int64_t count)
 {
     static const char chunks[] =
         "DELETE FROM log_chunks WHERE (run_id, attempt) IN (SELECT run_id, attempt FROM"
@@ -62,10 +63,10 @@ static void drop_attempts(struct sqlite_db *db, int64_t older_than_ms, int64_t c
         " log_attempts WHERE last_ms < ? ORDER BY last_ms LIMIT ?)";
 
     sqlite_exec(db, chunks, SQL_INT(older_than_ms), SQL_INT(count));
-    sqlite_exec(db, attempts, SQL_INT(older_than_ms), SQL_INT(count));
+    return sqlite_exec(db, attempts, SQL_INT(older_than_ms), SQL_INT(count));
 }
 
-static void drop_beyond_total(struct sqlite_db *db, uint64_t total_max)
+static int64_t drop_beyond_total(struct sqlite_db *db, uint64_t total_max)
 {
     int64_t total = sqlite_select_int(db, 0, "SELECT SUM(kept_bytes) FROM log_attempts");
     int64_t count = 0;
@@ -77,12 +78,11 @@ static void drop_beyond_total(struct sqlite_db *db, uint64_t total_max)
         count++;
     }
     sqlite_rows_end(rows);
-    if (count > 0)
-        drop_attempts(db, INT64_MAX, count);
+    return count > 0 ? drop_attempts(db, INT64_MAX, count) : 0;
 }
 
 /* A stream that asks for what is below a partition's floor must begin anew. */
-static void drop_events(struct sqlite_db *db, int64_t kept_max)
+static int64_t drop_events(struct sqlite_db *db, int64_t kept_max)
 {
 #define OLDEST                                                                                     \
     "(SELECT rowid FROM events ORDER BY rowid LIMIT"                                               \
@@ -91,18 +91,41 @@ static void drop_events(struct sqlite_db *db, int64_t kept_max)
                 "INSERT OR REPLACE INTO event_floors SELECT partition, MAX(event_offset) + 1"
                 " FROM events WHERE rowid IN " OLDEST " GROUP BY partition",
                 SQL_INT(PRUNE_ROWS), SQL_INT(kept_max));
-    sqlite_exec(db, "DELETE FROM events WHERE rowid IN " OLDEST, SQL_INT(PRUNE_ROWS),
-                SQL_INT(kept_max));
+    return sqlite_exec(db, "DELETE FROM events WHERE rowid IN " OLDEST, SQL_INT(PRUNE_ROWS),
+                       SQL_INT(kept_max));
 #undef OLDEST
 }
 
-void fold_prune(struct sqlite_db *db, const struct fold_limits *limits, int64_t now_ms)
+static int64_t drop_releases(struct sqlite_db *db, int64_t ended_before_ms)
 {
-    drop_attempts(db, now_ms - limits->log_ms, PRUNE_ATTEMPTS);
-    drop_beyond_total(db, limits->log_total_bytes);
-    sqlite_exec(db,
-                "DELETE FROM outcomes WHERE ce_id IN (SELECT ce_id FROM outcomes"
-                " WHERE time_ms < ? ORDER BY time_ms LIMIT ?)",
-                SQL_INT(now_ms - OUTCOMES_KEPT_MS), SQL_INT(PRUNE_ROWS));
-    drop_events(db, limits->events_max);
+#define OLD                                                                                        \
+    "(SELECT pipeline, number FROM releases WHERE started_ms < ?1 AND ended_ms < ?1"               \
+    " ORDER BY started_ms LIMIT ?2)"
+    static const char *const parts[] = {
+        "DELETE FROM stage_runs WHERE (pipeline, release) IN " OLD,
+        "DELETE FROM runs WHERE (pipeline, release) IN " OLD,
+        "DELETE FROM artifacts WHERE (pipeline, release) IN " OLD,
+        "DELETE FROM approvals WHERE (pipeline, release) IN " OLD,
+        "DELETE FROM refused_votes WHERE (pipeline, release) IN " OLD,
+        "DELETE FROM releases WHERE (pipeline, number) IN " OLD}; /* last: it names the others */
+#undef OLD
+    int64_t dropped = 0;
+
+    for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
+        dropped = sqlite_exec(db, parts[i], SQL_INT(ended_before_ms), SQL_INT(PRUNE_RELEASES));
+    return dropped;
+}
+
+bool fold_prune(struct sqlite_db *db, const struct fold_limits *limits, int64_t now_ms)
+{
+    bool more = drop_attempts(db, now_ms - limits->log_ms, PRUNE_ATTEMPTS) >= PRUNE_ATTEMPTS;
+
+    more |= drop_beyond_total(db, limits->log_total_bytes) >= PRUNE_ATTEMPTS;
+    more |= drop_events(db, limits->events_max) >= PRUNE_ROWS;
+    more |= drop_releases(db, now_ms - limits->release_ms) >= PRUNE_RELEASES;
+    more |= sqlite_exec(db,
+                        "DELETE FROM outcomes WHERE ce_id IN (SELECT ce_id FROM outcomes"
+                        " WHERE time_ms < ? ORDER BY time_ms LIMIT ?)",
+                        SQL_INT(now_ms - OUTCOMES_KEPT_MS), SQL_INT(PRUNE_ROWS)) >= PRUNE_ROWS;
+    return more;
 }

@@ -20,6 +20,7 @@
 #define ENDS_MS                                                                                    \
     3000 /* a worker waits so long, at a shutdown too; without an answer on_end() tells */
 #define SETTLE_MS      5000
+#define PRUNE_MORE_MS  500
 #define PRUNE_EVERY_MS (10 * 60 * 1000)
 
 enum { PLACE_EVENT, PLACE_DEFINITION, PLACE_LOG, PLACE_ACCESS, PLACE_COUNT };
@@ -34,6 +35,7 @@ struct item {
     struct ingest *ingest;
     struct ingest_record record;
     int64_t timestamp_ms;
+    bool more; /* of a prune: soon again */
     void *message;
     size_t value_len;
     uint8_t value[];
@@ -149,7 +151,7 @@ static void apply_item(struct sqlite_db *db, void *arg, void *unused)
     else if (item->kind == ITEM_COMPLETE)
         sqlite_exec(db, "INSERT OR REPLACE INTO meta VALUES ('complete', 1)");
     else
-        fold_prune(db, &item->ingest->conf.limits, clock_now_ms());
+        item->more = fold_prune(db, &item->ingest->conf.limits, clock_now_ms());
 }
 
 /* ---- loop ---- */
@@ -186,6 +188,9 @@ static void item_committed(struct ingest *ingest, struct item *item)
 
     if (item->kind == ITEM_COMPLETE) {
         note_complete(ingest);
+    } else if (item->kind == ITEM_PRUNE) {
+        if (item->more && ingest->prune)
+            loop_timer_arm(ingest->prune, PRUNE_MORE_MS);
     } else if (item->kind == ITEM_RECORD) {
         place_of(ingest, record->topic, record->partition)->next_offset = record->offset + 1;
         metric_add(ingest->records, 1);
