@@ -223,11 +223,9 @@ static int io_follow(enum topic topic, int32_t partition, int64_t offset, void *
                      struct err *err)
 {
     struct sim_promoter *pr = arg;
-    struct reader *reader = &pr->readers[topic][partition];
 
     (void)err;
-    reader->position = offset;
-    reader->end_told = -1;
+    pr->readers[topic][partition] = (struct reader){.position = offset, .end_told = -1};
     return 0;
 }
 
@@ -235,15 +233,24 @@ static void io_unfollow(enum topic topic, int32_t partition, void *arg)
 {
     struct sim_promoter *pr = arg;
 
-    pr->readers[topic][partition] = (struct reader){.position = -1, .end_told = -1};
+    pr->readers[topic][partition].position = -1;
+}
+
+static int io_seek(enum topic topic, int32_t partition, int64_t offset, void *arg, struct err *err)
+{
+    struct sim_promoter *pr = arg;
+
+    (void)err;
+    pr->readers[topic][partition].position = offset;
+    pr->readers[topic][partition].end_told = -1;
+    return 0;
 }
 
 static void io_pause(enum topic topic, int32_t partition, bool paused, void *arg)
 {
     struct sim_promoter *pr = arg;
 
-    if (pr->readers[topic][partition].position >= 0)
-        pr->readers[topic][partition].paused = paused;
+    pr->readers[topic][partition].paused = paused;
 }
 
 static void io_commit(enum topic topic, int32_t partition, int64_t next_offset, void *arg)
@@ -326,6 +333,7 @@ void sim_start(struct sim *sim, int promoter)
         .deadletter = io_deadletter,
         .follow = io_follow,
         .unfollow = io_unfollow,
+        .seek = io_seek,
         .pause = io_pause,
         .commit = io_commit,
         .ask_ends = io_ask_ends,
@@ -338,6 +346,9 @@ void sim_start(struct sim *sim, int promoter)
     for (int t = 0; t < TOPIC_COUNT; t++)
         for (int i = 0; i < SIM_PARTITIONS; i++)
             pr->readers[t][i] = (struct reader){.position = -1, .end_told = -1};
+    for (size_t t = 0; t < PARTITION_INPUTS; t++)
+        for (int i = 0; i < SIM_PARTITIONS; i++)
+            pr->readers[partition_inputs[t]][i] = (struct reader){.end_told = -1, .paused = true};
     sim->promoters[promoter] = pr;
     for (int i = 0; i < SIM_PARTITIONS; i++) {
         const struct partition_conf conf = {.number = i,
