@@ -64,6 +64,8 @@ static void on_event(struct lab *lab, const struct bus_record *record)
 
     if (event_unpack((void **)&event, TOPIC_EVENT, record->value, record->value_len, NULL) < 0)
         fail_msg("an event cannot be read");
+    if (event->fact_case == GANTRY__V1__RELEASE_EVENT__FACT_DEFINITION_TAKEN)
+        map_set(lab->defined, event->pipeline, lab);
     if (event->fact_case == GANTRY__V1__RELEASE_EVENT__FACT_RELEASE_ENDED) {
         snprintf(key, sizeof(key), "%s/%llu", event->pipeline,
                  (unsigned long long)event->release_ended->release);
@@ -105,6 +107,19 @@ void lab_until_ended(struct lab *lab, uint64_t releases, int64_t timeout_ms)
         if (clock_mono_ms() > until)
             fail_msg("%llu of %llu releases ended in time", (unsigned long long)lab->ended,
                      (unsigned long long)releases);
+    }
+}
+
+void lab_define(struct lab *lab)
+{
+    int64_t until = clock_mono_ms() + 60000;
+
+    for (int32_t p = 0; p < SIM_PARTITIONS; p++)
+        scene_define(&lab->scene, scene_pipeline(p), scene_yaml);
+    while (map_count(lab->defined) < SIM_PARTITIONS) {
+        lab_run(lab, 20);
+        if (clock_mono_ms() > until)
+            fail_msg("the definitions were not taken in time");
     }
 }
 
@@ -204,6 +219,7 @@ void lab_init(struct lab *lab)
     conf.prefix = lab->prefix;
     lab->loop = loop_new(2);
     lab->ended_seen = map_new(NULL);
+    lab->defined = map_new(NULL);
     sim_init(&lab->drive, (uint64_t)clock_mono_us());
     scene_init(&lab->scene, &lab->drive);
     if (bus_new(&lab->bus, lab->loop, &conf, &err) < 0 ||
@@ -230,6 +246,7 @@ void lab_release(struct lab *lab)
     scene_release(&lab->scene);
     sim_release(&lab->drive);
     map_free(lab->ended_seen);
+    map_free(lab->defined);
     strv_release(&lab->settings.pairs[0].values);
     free(lab->settings.pairs[0].key);
     free(lab->settings.pairs);

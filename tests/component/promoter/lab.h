@@ -25,6 +25,7 @@ struct lab {
     pid_t promoters[SIM_PROMOTERS];
     uint64_t ended; /* events of ended releases, each once */
     struct map *ended_seen;
+    struct map *defined; /* pipelines whose definition was taken */
 };
 
 /* Skips the test where there is no GANTRY_KAFKA. */
@@ -32,6 +33,8 @@ void lab_init(struct lab *lab);
 void lab_release(struct lab *lab);
 /* Runs the loop: inputs are sent, requests answered. */
 void lab_run(struct lab *lab, int64_t ms);
+/* Defines both pipelines and waits until a promoter took them: topics are read in no order. */
+void lab_define(struct lab *lab);
 /* Until as many releases have ended; fails the test after `timeout_ms`. */
 void lab_until_ended(struct lab *lab, uint64_t releases, int64_t timeout_ms);
 /* `group` NULL: the service's own. */

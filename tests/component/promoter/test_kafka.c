@@ -21,12 +21,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void define_both(void)
-{
-    for (int32_t p = 0; p < SIM_PARTITIONS; p++)
-        scene_define(&lab.scene, scene_pipeline(p), scene_yaml);
-}
-
 static void push(int n)
 {
     for (int i = 0; i < n; i++)
@@ -55,7 +49,7 @@ static void releases_go_through_and_an_ordered_end_leaves_nothing_to_do_again(vo
     (void)state;
     lab_init(&lab);
     lab_start(&lab, 0, NULL);
-    define_both();
+    lab_define(&lab);
     push(6);
     lab_until_ended(&lab, 6, 60000);
     lab_signal(&lab, 0, SIGTERM);
@@ -66,7 +60,9 @@ static void killed_twenty_times_it_skips_nothing_and_repeats_only_ids(void **sta
 {
     (void)state;
     lab_init(&lab);
-    define_both();
+    lab_start(&lab, 0, NULL);
+    lab_define(&lab);
+    lab_signal(&lab, 0, SIGKILL);
     for (int i = 0; i < 20; i++) {
         lab_start(&lab, 0, NULL);
         push(2);
@@ -88,7 +84,7 @@ static void two_groups_that_own_every_partition_make_one_history(void **state)
     snprintf(other, sizeof(other), "%s.other", lab.prefix);
     lab_start(&lab, 0, NULL);
     lab_start(&lab, 1, other);
-    define_both();
+    lab_define(&lab);
     for (int i = 0; i < 10; i++) {
         push(4);
         lab_run(&lab, 500);
@@ -104,7 +100,7 @@ static void one_that_slept_past_its_session_makes_no_second_history(void **state
     (void)state;
     lab_init(&lab);
     lab_start(&lab, 0, NULL);
-    define_both();
+    lab_define(&lab);
     push(10);
     lab_until_ended(&lab, 10, 60000);
     push(10);
@@ -128,7 +124,7 @@ static void without_group_offsets_and_snapshots_it_goes_on_where_it_was(void **s
     (void)state;
     lab_init(&lab);
     lab_start(&lab, 0, NULL);
-    define_both();
+    lab_define(&lab);
     push(6);
     lab_until_ended(&lab, 6, 60000);
     lab_run(&lab, 2500);
