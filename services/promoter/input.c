@@ -64,11 +64,11 @@ void input_remade(struct partition *p, enum topic topic)
     input->old = p->chain.positions[topic];
 }
 
-static void seek(struct partition *p, enum topic topic)
+static void read_again(struct partition *p, enum topic topic)
 {
     struct err err;
 
-    if (p->io->seek(topic, p->number, p->inputs[topic].next, p->io->arg, &err) == 0)
+    if (p->io->follow(topic, p->number, p->inputs[topic].next, p->io->arg, &err) == 0)
         return;
     err_wrap(&err, "cannot go to offset %lld of %s", (long long)p->inputs[topic].next,
              topic_info(topic)->name);
@@ -96,7 +96,7 @@ static bool check_settled(struct partition *p, const struct bus_record *record)
         (record->offset == position->settled_offset && !str_eq(meta.id, position->settled_ce_id))) {
         input_remade(p, record->topic);
         begin_topic(p, record->topic);
-        seek(p, record->topic);
+        read_again(p, record->topic);
         return false;
     }
     input->checked = true;
@@ -109,15 +109,15 @@ static bool check_settled(struct partition *p, const struct bus_record *record)
 static void hold(struct partition *p, enum topic topic)
 {
     p->inputs[topic].held = true;
-    p->io->pause(topic, p->number, true, p->io->arg);
+    partition_pause(p, topic, true);
 }
 
 static void release(struct partition *p, enum topic topic)
 {
     p->inputs[topic].held = false;
-    seek(p, topic);
+    read_again(p, topic);
     if (p->phase == PARTITION_RUNNING && !p->throttled && !p->stopping)
-        p->io->pause(topic, p->number, false, p->io->arg);
+        partition_pause(p, topic, false);
 }
 
 static void settle(struct input *input, int64_t offset, const char *ce_id)
@@ -482,7 +482,7 @@ void partition_on_input_end(struct partition *p, enum topic topic, int64_t end)
         if (end < input->settled.next_offset) {
             input_remade(p, topic);
             begin_topic(p, topic);
-            seek(p, topic);
+            read_again(p, topic);
             return;
         }
         input->checked = true; /* it is gone by retention or compaction: the position stands */

@@ -111,6 +111,8 @@ struct partition *partition_new(const struct partition_conf *conf)
 
 static void unfollow(struct partition *p)
 {
+    for (size_t i = 0; i < PARTITION_INPUTS; i++)
+        p->io->unfollow(partition_inputs[i], p->number, p->io->arg);
     p->io->unfollow(TOPIC_LEDGER, p->number, p->io->arg);
     p->io->unfollow(TOPIC_PROMOTER_STATE, p->number, p->io->arg);
 }
@@ -135,7 +137,6 @@ void partition_refuse(struct partition *p, const struct err *why)
         log_error("partition refused: it is tried again every 30 s", LOG_I("partition", p->number),
                   LOG_E(why));
     snprintf(p->reason, sizeof(p->reason), "%s", why->msg);
-    partition_pause_all(p);
     unfollow(p);
     partition_reset(p);
     p->retry_mono_ms = partition_mono(p) + PARTITION_REFUSED_MS;
@@ -175,31 +176,40 @@ void partition_poke(struct partition *p)
         partition_run(p);
 }
 
-/* ---- inputs: paused, sought, resumed ---- */
+/* ---- inputs: paused, resumed, read anew ---- */
+
+void partition_pause(struct partition *p, enum topic topic, bool paused)
+{
+    if (p->inputs[topic].paused == paused)
+        return;
+    p->inputs[topic].paused = paused;
+    p->io->pause(topic, p->number, paused, p->io->arg);
+}
 
 void partition_pause_all(struct partition *p)
 {
     for (size_t i = 0; i < PARTITION_INPUTS; i++)
-        p->io->pause(partition_inputs[i], p->number, true, p->io->arg);
+        partition_pause(p, partition_inputs[i], true);
     p->throttled = true;
+}
+
+static bool is_full(const struct partition *p, size_t divisor)
+{
+    return p->in_flight >= PARTITION_IN_FLIGHT_MAX / divisor ||
+           p->unpublished >= PARTITION_UNPUBLISHED_MAX / divisor;
 }
 
 void partition_throttle(struct partition *p)
 {
-    bool full =
-        p->in_flight >= PARTITION_IN_FLIGHT_MAX || p->unpublished >= PARTITION_UNPUBLISHED_MAX;
-    bool low = p->in_flight <= PARTITION_IN_FLIGHT_MAX / 2 &&
-               p->unpublished <= PARTITION_UNPUBLISHED_MAX / 2;
-
     if (p->phase != PARTITION_RUNNING || p->stopping)
         return;
-    if (!p->throttled && full) {
+    if (!p->throttled && is_full(p, 1)) {
         partition_pause_all(p);
-    } else if (p->throttled && low) {
+    } else if (p->throttled && !is_full(p, 2)) {
         p->throttled = false;
         for (size_t i = 0; i < PARTITION_INPUTS; i++)
             if (!p->inputs[partition_inputs[i]].held)
-                p->io->pause(partition_inputs[i], p->number, false, p->io->arg);
+                partition_pause(p, partition_inputs[i], false);
     }
 }
 
@@ -219,7 +229,7 @@ void partition_run(struct partition *p)
 
         p->recorded_next[topic] =
             p->chain.positions[topic].known ? p->chain.positions[topic].next_offset : -1;
-        if (p->io->seek(topic, p->number, p->inputs[topic].next, p->io->arg, &err) < 0) {
+        if (p->io->follow(topic, p->number, p->inputs[topic].next, p->io->arg, &err) < 0) {
             err_wrap(&err, "cannot go to offset %lld of %s", (long long)p->inputs[topic].next,
                      topic_info(topic)->name);
             partition_refuse(p, &err);
@@ -228,7 +238,10 @@ void partition_run(struct partition *p)
     }
     p->reason[0] = '\0';
     partition_set_phase(p, PARTITION_RUNNING);
-    p->throttled = true;
+    if (is_full(p, 2))
+        partition_pause_all(p);
+    else
+        p->throttled = true; /* to resume what a drop has paused */
     partition_throttle(p);
     publish_pump(p);
     partition_rewake(p);

@@ -59,10 +59,11 @@ struct partition_io {
                    size_t header_count, bus_ack_fn *ack, void *ack_arg, void *arg, struct err *err);
     int (*deadletter)(const struct bus_record *record, const char *reason, bus_ack_fn *ack,
                       void *ack_arg, void *arg, struct err *err);
-    /* Reads `ledger` or `promoter.state` of the partition from an offset on, or no longer. */
+    /* Reads `ledger`, `promoter.state` or an input of the partition from an offset on (again, if it
+     * is read already: nothing of before comes after), or no longer. */
     int (*follow)(enum topic topic, int32_t partition, int64_t offset, void *arg, struct err *err);
     void (*unfollow)(enum topic topic, int32_t partition, void *arg);
-    int (*seek)(enum topic topic, int32_t partition, int64_t offset, void *arg, struct err *err);
+    /* An input that is followed; it stays paused while it is followed anew. */
     void (*pause)(enum topic topic, int32_t partition, bool paused, void *arg);
     void (*commit)(enum topic topic, int32_t partition, int64_t next_offset, void *arg);
     void (*ask_ends)(const struct bus_end *ask, size_t count, partition_ends_fn *done,
@@ -111,7 +112,8 @@ struct input {
     bool checked;     /* its last settled record was looked up; false: the first record tells */
     bool remade;      /* the topic was made again: the chain's position is of the one before */
     bool remade_said; /* ... and a Decision in flight says so */
-    bool held;        /* stopped at `next`, which was not settled: to be sought again */
+    bool held;        /* stopped at `next`, which was not settled: to be read again */
+    bool paused;      /* what io->pause was told last */
     size_t relays;    /* bad or misplaced records on their way elsewhere, not acknowledged yet */
     int64_t relay_next;
     char relay_ce_id[64];
@@ -255,10 +257,11 @@ void partition_set_phase(struct partition *p, enum partition_phase phase);
 void partition_reset(struct partition *p);
 /* Arms io->wake for whatever is due first. */
 void partition_rewake(struct partition *p);
-/* Seeks every input to the positions of what counted, and goes on. */
+/* Reads every input from the positions of what counted on. */
 void partition_run(struct partition *p);
 /* Pauses or resumes the inputs by phase, bounds and holds. */
 void partition_throttle(struct partition *p);
+void partition_pause(struct partition *p, enum topic topic, bool paused);
 void partition_pause_all(struct partition *p);
 
 void restore_begin(struct partition *p);

@@ -10,7 +10,7 @@
 #include "log/log.h"
 
 #define DESCRIBE_TIMEOUT_MS 10000
-#define RECHECK_BAD_MS      10000
+#define RECHECK_BAD_MS      3000
 #define RECHECK_GOOD_MS     600000
 #define STOP_LOOK_MS        20
 
@@ -118,6 +118,14 @@ static void on_assign(struct bus_group *group, int32_t number, void *arg)
     promoter_readiness(app);
 }
 
+/* The group only says whose a partition is: it stays paused, and readers of one topic each read. */
+static void on_group_record(struct bus_group *group, const struct bus_record *record, void *arg)
+{
+    (void)group;
+    (void)record;
+    (void)arg;
+}
+
 static void on_revoke(struct bus_group *group, int32_t number, bool lost, void *arg)
 {
     struct promoter *app = arg;
@@ -129,26 +137,6 @@ static void on_revoke(struct bus_group *group, int32_t number, bool lost, void *
     app->slots[number].assigned = false;
     close_slot(app, number);
     promoter_readiness(app);
-}
-
-static void on_input(struct bus_group *group, const struct bus_record *record, void *arg)
-{
-    struct promoter *app = arg;
-
-    if (record->partition < app->partitions && app->slots[record->partition].partition)
-        partition_on_input(app->slots[record->partition].partition, record);
-    /* The chain holds the positions; to the group a record is done when it was delivered. */
-    bus_group_done(group, record->topic, record->partition, record->offset);
-}
-
-static void on_input_end(struct bus_group *group, enum topic topic, int32_t number, int64_t end,
-                         void *arg)
-{
-    struct promoter *app = arg;
-
-    (void)group;
-    if (number < app->partitions && app->slots[number].partition)
-        partition_on_input_end(app->slots[number].partition, topic, end);
 }
 
 /* ---- environments ---- */
@@ -236,11 +224,8 @@ static int64_t from_first(enum topic topic, int32_t partition, void *arg)
 
 static int begin(struct promoter *app, int32_t partitions, struct err *err)
 {
-    const struct bus_group_handler group_handler = {.on_record = on_input,
-                                                    .on_assign = on_assign,
-                                                    .on_revoke = on_revoke,
-                                                    .on_end = on_input_end,
-                                                    .arg = app};
+    const struct bus_group_handler group_handler = {
+        .on_record = on_group_record, .on_assign = on_assign, .on_revoke = on_revoke, .arg = app};
     const struct bus_follower_handler definition_handler = {
         .on_record = on_definition, .on_end = on_definition_end, .arg = app};
     const struct bus_group_conf group_conf = {
@@ -248,7 +233,6 @@ static int begin(struct promoter *app, int32_t partitions, struct err *err)
         .topic_count = PARTITION_INPUTS,
         .group = str_empty(app->conf.group) ? NULL : app->conf.group,
         .manual_start = true,
-        .fetch_wait_ms = PROMOTER_FETCH_WAIT_MS,
     };
 
     app->partitions = partitions;
@@ -307,8 +291,6 @@ static void topics_bad(struct promoter *app, const struct strv *problems)
     app->topics_good = false;
     svc_ready(app->svc, "topics", false, text);
     for (int32_t i = 0; i < app->partitions; i++) {
-        if (app->slots[i].partition)
-            partition_pause_all(app->slots[i].partition);
         close_slot(app, i);
     }
     promoter_readiness(app);
@@ -501,9 +483,9 @@ static void release(struct svc *svc)
     loop_timer_free(app->stop_timer);
     bus_producer_free(app->ledger);
     bus_producer_free(app->publisher);
-    bus_follower_free(app->state_reader);
     bus_follower_free(app->definition_reader);
-    bus_follower_free(app->ledger_reader);
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        bus_follower_free(app->readers[topic]);
     for (int32_t i = 0; i < app->partitions; i++)
         loop_timer_free(app->slots[i].timer);
     free(app->slots);

@@ -3,7 +3,7 @@
  * no side effects elsewhere.
  *
  *   promoter.c      wiring: topics, producers, group, followers, readiness, the ordered end
- *   kafka_io.c      what a partition asks of the world, answered by Kafka
+ *   kafka_io.c      what a partition asks of the world, answered by Kafka: producers and readers
  *   partition.h     one ledger partition; the list of its parts stands there
  *   pipelines.c     states: what counted, and what is speculated over it
  *   environments.c  environments, followed on all partitions */
@@ -13,9 +13,6 @@
 #include "services/promoter/environments.h"
 #include "services/promoter/partition.h"
 #include "svc/svc.h"
-
-/* Partitions are followed and resumed while others stand at their end. */
-#define PROMOTER_FETCH_WAIT_MS 100
 
 struct promoter;
 
@@ -43,7 +40,9 @@ struct promoter {
     struct bus_producer *ledger, *publisher;
     bool replacing_ledger, replacing_publisher;
     struct bus_group *group;
-    struct bus_follower *ledger_reader, *definition_reader, *state_reader;
+    struct bus_follower
+        *readers[TOPIC_COUNT];              /* `ledger`, inputs, promoter.state; NULL: not made */
+    struct bus_follower *definition_reader; /* environments, on all partitions */
     struct environments *environments;
     bool environments_known;
     struct promoter_slot *slots;

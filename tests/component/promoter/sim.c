@@ -223,9 +223,11 @@ static int io_follow(enum topic topic, int32_t partition, int64_t offset, void *
                      struct err *err)
 {
     struct sim_promoter *pr = arg;
+    struct reader *reader = &pr->readers[topic][partition];
 
     (void)err;
-    pr->readers[topic][partition] = (struct reader){.position = offset, .end_told = -1};
+    reader->position = offset;
+    reader->end_told = -1;
     return 0;
 }
 
@@ -233,24 +235,15 @@ static void io_unfollow(enum topic topic, int32_t partition, void *arg)
 {
     struct sim_promoter *pr = arg;
 
-    pr->readers[topic][partition].position = -1;
-}
-
-static int io_seek(enum topic topic, int32_t partition, int64_t offset, void *arg, struct err *err)
-{
-    struct sim_promoter *pr = arg;
-
-    (void)err;
-    pr->readers[topic][partition].position = offset;
-    pr->readers[topic][partition].end_told = -1;
-    return 0;
+    pr->readers[topic][partition] = (struct reader){.position = -1, .end_told = -1};
 }
 
 static void io_pause(enum topic topic, int32_t partition, bool paused, void *arg)
 {
     struct sim_promoter *pr = arg;
 
-    pr->readers[topic][partition].paused = paused;
+    if (pr->readers[topic][partition].position >= 0)
+        pr->readers[topic][partition].paused = paused;
 }
 
 static void io_commit(enum topic topic, int32_t partition, int64_t next_offset, void *arg)
@@ -333,7 +326,6 @@ void sim_start(struct sim *sim, int promoter)
         .deadletter = io_deadletter,
         .follow = io_follow,
         .unfollow = io_unfollow,
-        .seek = io_seek,
         .pause = io_pause,
         .commit = io_commit,
         .ask_ends = io_ask_ends,
@@ -346,9 +338,6 @@ void sim_start(struct sim *sim, int promoter)
     for (int t = 0; t < TOPIC_COUNT; t++)
         for (int i = 0; i < SIM_PARTITIONS; i++)
             pr->readers[t][i] = (struct reader){.position = -1, .end_told = -1};
-    for (size_t t = 0; t < PARTITION_INPUTS; t++)
-        for (int i = 0; i < SIM_PARTITIONS; i++)
-            pr->readers[partition_inputs[t]][i] = (struct reader){.end_told = -1, .paused = true};
     sim->promoters[promoter] = pr;
     for (int i = 0; i < SIM_PARTITIONS; i++) {
         const struct partition_conf conf = {.number = i,
