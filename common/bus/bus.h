@@ -75,6 +75,9 @@ typedef void bus_ack_fn(const struct bus_ack *ack, void *arg);
 struct bus_producer_conf {
     int64_t message_timeout_ms; /* 0: none: wait for ever */
     size_t queue_max; /* records waiting; 0: 100,000. Full: bus_produce() fails with ERR_LIMIT */
+    /* Nothing waits for the acknowledgements: they do not wake the loop and are told when it is
+     * awake anyhow, or up to 10 ms late. */
+    bool quiet;
     /* A fatal error (idempotence lost): the producer is dead, every waiting record gets an ack with
      * unknown=true first. Make a new one. May be NULL: the bus makes a new one itself, and records
      * waiting fail. */

@@ -60,6 +60,20 @@ static void serve(struct client *client)
     client_unref(client);
 }
 
+/* Producers that do not wake the loop are served when something else has. */
+static void serve_quiet(struct bus *bus)
+{
+    struct client *client = LIST_FIRST(&bus->clients);
+
+    while (client) {
+        struct client *next = LIST_NEXT(client, link);
+
+        if (client->quiet)
+            serve(client);
+        client = next;
+    }
+}
+
 static void on_post(void *arg)
 {
     struct client *client = arg;
@@ -80,11 +94,13 @@ void client_kick(struct client *client)
 static void on_readable(int what, void *arg)
 {
     struct client *client = arg;
+    struct bus *bus = client->bus;
     uint64_t count;
     (void)what;
     if (read(client->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
         log_error("cannot read the queue's eventfd", LOG_S("error", strerror(errno)));
     serve(client);
+    serve_quiet(bus);
 }
 
 /* ---- librdkafka's callbacks ---- */
@@ -146,8 +162,13 @@ int client_new(struct client **out, struct bus *bus, enum client_type type, rd_k
 {
     char text[512];
     struct client *client = mem_alloc(sizeof(*client));
-    *client = (struct client){
-        .bus = bus, .loop = bus->loop, .owner = *owner, .refs = 1, .fd = -1, .retired = true};
+    *client = (struct client){.bus = bus,
+                              .loop = bus->loop,
+                              .owner = *owner,
+                              .refs = 1,
+                              .fd = -1,
+                              .retired = true,
+                              .quiet = owner->quiet};
     *out = NULL;
     rd_kafka_conf_set_opaque(conf, client);
     rd_kafka_conf_set_error_cb(conf, on_error);
@@ -167,7 +188,7 @@ int client_new(struct client **out, struct bus *bus, enum client_type type, rd_k
     }
     LIST_INSERT_HEAD(&bus->clients, client, link);
     client->retired = false;
-    if (wake_up_by_eventfd(client, err) != 0) {
+    if (!owner->quiet && wake_up_by_eventfd(client, err) != 0) {
         client_retire(client);
         return -1;
     }

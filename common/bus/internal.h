@@ -23,6 +23,8 @@ struct client_owner {
     /* Serves at most SERVE_MAX entries; true: there may be more. */
     bool (*serve)(void *arg);
     void (*on_fatal)(void *arg, const struct err *err); /* NULL: cannot be */
+    bool quiet; /* does not wake the loop: is served whenever another client was, by the tick, and
+                   when it is kicked */
     void *arg;
 };
 
@@ -36,6 +38,7 @@ struct client {
     struct loop_fd *watch;
     unsigned refs; /* the owner's, posts, jobs */
     unsigned jobs;
+    bool quiet;
     bool posted;
     bool retired; /* owner gone; never served again */
     bool destroying;

@@ -12,6 +12,8 @@
 #define QUEUE_MAX       100000
 #define KEY_MAX         512
 #define REMAKE_AFTER_MS 1000
+#define QUIET_MS        10 /* acknowledgements of a quiet producer are looked for */
+#define QUIET_MAX_MS    160
 
 /* A record on its way. */
 struct waiting {
@@ -42,8 +44,10 @@ struct bus_producer {
     size_t count;
     struct flushes flushes;
     struct loop_timer *remake;
-    unsigned served; /* in this turn */
-    unsigned refs;   /* the owner's, and calls on the stack that may end with a free */
+    struct loop_timer *look; /* quiet: for acknowledgements; NULL: not quiet */
+    int64_t look_after_ms;   /* 0: not armed */
+    unsigned served;         /* in this turn */
+    unsigned refs;           /* the owner's, and calls on the stack that may end with a free */
     bool freed;
 };
 
@@ -167,8 +171,31 @@ static int make_client(struct bus_producer *producer, struct err *err)
         return -1;
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     memset(producer->introduced, 0, sizeof(producer->introduced));
-    struct client_owner owner = {.serve = serve, .on_fatal = on_fatal, .arg = producer};
+    struct client_owner owner = {
+        .serve = serve, .on_fatal = on_fatal, .arg = producer, .quiet = producer->conf.quiet};
     return client_new(&producer->client, producer->bus, CLIENT_PRODUCER, conf, &owner, err);
+}
+
+/* Less and less often while a broker is away. */
+static void on_look(void *arg)
+{
+    struct bus_producer *producer = arg;
+
+    if (producer->client)
+        client_kick(producer->client);
+    producer->look_after_ms = producer->count == 0 ? 0 : producer->look_after_ms * 2;
+    if (producer->look_after_ms > QUIET_MAX_MS)
+        producer->look_after_ms = QUIET_MAX_MS;
+    if (producer->look_after_ms)
+        loop_timer_arm(producer->look, producer->look_after_ms);
+}
+
+static void look_later(struct bus_producer *producer)
+{
+    if (!producer->look || producer->look_after_ms)
+        return;
+    producer->look_after_ms = QUIET_MS;
+    loop_timer_arm(producer->look, QUIET_MS);
 }
 
 static void on_remake(void *arg)
@@ -218,6 +245,8 @@ int bus_producer_new(struct bus_producer **out, struct bus *bus,
         return -1;
     }
     producer->remake = loop_timer_new(bus->loop, on_remake, producer);
+    if (producer->conf.quiet)
+        producer->look = loop_timer_new(bus->loop, on_look, producer);
     *out = producer;
     return 0;
 }
@@ -231,6 +260,8 @@ void bus_producer_free(struct bus_producer *producer)
     client_retire(producer->client);
     producer->client = NULL;
     loop_timer_free(producer->remake);
+    loop_timer_free(producer->look);
+    producer->look = NULL;
     err_set(&why, ERR_UNAVAILABLE, "the producer was closed before the record was acknowledged");
     fail_all(producer, &why);
     while (!STAILQ_EMPTY(&producer->flushes))
@@ -318,6 +349,7 @@ int bus_produce_raw(struct bus_producer *producer, enum topic topic, int32_t par
     }
     LIST_INSERT_HEAD(&producer->waitings, w, link);
     producer->count++;
+    look_later(producer);
     return 0;
 }
 

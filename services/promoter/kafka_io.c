@@ -1,5 +1,7 @@
-/* What a partition asks of the world, answered by Kafka. Two producers, so that an append never
- * waits behind what is published; one of them lost is replaced at once. */
+/* What a partition asks of the world, answered by Kafka. Three producers, since Kafka serves the
+ * requests of a connection one after the other: neither an append nor a request to an executor
+ * waits behind events. What is lost is replaced at once; the two that publish together, so that no
+ * acknowledgement of before is counted after. */
 #include "base/clock.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
@@ -27,7 +29,6 @@ static void replace_ledger(void *arg)
     struct promoter *app = arg;
     struct err err;
 
-    app->replacing_ledger = false;
     if (kafka_io_producers(app, &err) < 0) {
         svc_fail(app->svc, &err);
         return;
@@ -37,19 +38,18 @@ static void replace_ledger(void *arg)
             partition_on_ledger_producer_lost(app->slots[i].partition);
 }
 
-static void replace_publisher(void *arg)
+static void replace_publishers(void *arg)
 {
     struct promoter *app = arg;
     struct err err;
 
-    app->replacing_publisher = false;
     if (kafka_io_producers(app, &err) < 0) {
         svc_fail(app->svc, &err);
         return;
     }
     for (int32_t i = 0; i < app->partitions; i++)
         if (app->slots[i].partition)
-            partition_on_publisher_lost(app->slots[i].partition);
+            partition_on_publishers_lost(app->slots[i].partition);
 }
 
 static void on_fatal(struct bus_producer *producer, const struct err *err, void *arg)
@@ -57,29 +57,47 @@ static void on_fatal(struct bus_producer *producer, const struct err *err, void 
     struct promoter *app = arg;
 
     log_warn("a producer was lost and is replaced",
-             LOG_S("producer", producer == app->ledger ? "ledger" : "publisher"), LOG_E(err));
+             LOG_S("producer", producer == app->ledger     ? "ledger"
+                               : producer == app->requests ? "requests"
+                                                           : "events"),
+             LOG_E(err));
     if (producer == app->ledger) {
         bus_producer_free(app->ledger);
         app->ledger = NULL;
-        app->replacing_ledger = true;
         loop_post(app->svc->loop, replace_ledger, app);
-    } else if (producer == app->publisher) {
-        bus_producer_free(app->publisher);
-        app->publisher = NULL;
-        app->replacing_publisher = true;
-        loop_post(app->svc->loop, replace_publisher, app);
+    } else {
+        bus_producer_free(app->requests);
+        bus_producer_free(app->events);
+        app->requests = app->events = NULL;
+        loop_post(app->svc->loop, replace_publishers, app);
     }
 }
 
 int kafka_io_producers(struct promoter *app, struct err *err)
 {
-    const struct bus_producer_conf conf = {.on_fatal = on_fatal, .arg = app};
+    const struct bus_producer_conf conf = {.on_fatal = on_fatal, .arg = app, .quiet = true};
 
     if (!app->ledger && bus_producer_new(&app->ledger, app->svc->bus, &conf, err) < 0)
         return -1;
-    if (!app->publisher && bus_producer_new(&app->publisher, app->svc->bus, &conf, err) < 0)
+    if (!app->requests && bus_producer_new(&app->requests, app->svc->bus, &conf, err) < 0)
+        return -1;
+    if (!app->events && bus_producer_new(&app->events, app->svc->bus, &conf, err) < 0)
         return -1;
     return 0;
+}
+
+static struct bus_producer *producer_of(const struct promoter *app, enum topic topic)
+{
+    switch ((int)topic) {
+    case TOPIC_LEDGER:
+        return app->ledger;
+    case TOPIC_REQUEST_BUILD:
+    case TOPIC_REQUEST_DEPLOY:
+    case TOPIC_REQUEST_CUSTOM:
+        return app->requests;
+    default:
+        return app->events;
+    }
 }
 
 static int no_producer(struct err *err)
@@ -92,7 +110,7 @@ static int produce(enum topic topic, int32_t partition, const void *key, size_t 
                    size_t header_count, bus_ack_fn *ack, void *ack_arg, void *arg, struct err *err)
 {
     struct promoter *app = arg;
-    struct bus_producer *producer = topic == TOPIC_LEDGER ? app->ledger : app->publisher;
+    struct bus_producer *producer = producer_of(app, topic);
 
     if (!producer)
         return no_producer(err);
@@ -105,9 +123,9 @@ static int deadletter(const struct bus_record *record, const char *reason, bus_a
 {
     struct promoter *app = arg;
 
-    if (!app->publisher)
+    if (!app->events)
         return no_producer(err);
-    return bus_deadletter(app->publisher, record, reason, ack, ack_arg, err);
+    return bus_deadletter(app->events, record, reason, ack, ack_arg, err);
 }
 
 /* ---- reading ----

@@ -53,7 +53,7 @@ typedef void partition_ends_fn(const struct bus_end *ends, size_t count, const s
 struct partition_io {
     int64_t (*now_ms)(void *arg);
     int64_t (*mono_ms)(void *arg);
-    /* As bus_produce_raw(): `ledger` by the ledger's producer, all others by the publishing one. */
+    /* As bus_produce_raw(): `ledger` by a producer of its own, all others by those that publish. */
     int (*produce)(enum topic topic, int32_t partition, const void *key, size_t key_len,
                    const void *value, size_t value_len, const struct event_header *headers,
                    size_t header_count, bus_ack_fn *ack, void *ack_arg, void *arg, struct err *err);
@@ -240,8 +240,8 @@ void partition_on_state(struct partition *p, const struct bus_record *record);
 void partition_on_state_end(struct partition *p, int64_t end);
 /* The ledger's producer died: its appends were told as unknown before. */
 void partition_on_ledger_producer_lost(struct partition *p);
-/* The publishing producer died: its records were told as unknown before. */
-void partition_on_publisher_lost(struct partition *p);
+/* The publishing producers were given up: their records were told as unknown before. */
+void partition_on_publishers_lost(struct partition *p);
 
 bool partition_restored(const struct partition *p);
 const char *partition_phase_name(enum partition_phase phase);

@@ -431,7 +431,10 @@ static void flushed(bool all, void *arg)
 {
     struct promoter *app = arg;
 
-    if (!all)
+    app->unflushed = app->unflushed || !all;
+    if (--app->flushing > 0)
+        return;
+    if (app->unflushed)
         log_warn("stopping with records that Kafka has not acknowledged: they are sent again");
     for (int32_t i = 0; i < app->partitions; i++)
         close_slot(app, i);
@@ -439,6 +442,14 @@ static void flushed(bool all, void *arg)
         bus_group_close(app->group, group_closed, app);
     else
         svc_stopped(app->svc);
+}
+
+static void flush(struct promoter *app, struct bus_producer *producer)
+{
+    if (producer)
+        bus_producer_flush(producer, app->svc->conf.shutdown_grace_ms / 4, flushed, app);
+    else
+        flushed(false, app);
 }
 
 static void look_at_rest(void *arg)
@@ -458,10 +469,9 @@ static void look_at_rest(void *arg)
         loop_timer_arm(app->stop_timer, STOP_LOOK_MS);
         return;
     }
-    if (app->publisher)
-        bus_producer_flush(app->publisher, app->svc->conf.shutdown_grace_ms / 4, flushed, app);
-    else
-        flushed(false, app);
+    app->flushing = 2;
+    flush(app, app->requests);
+    flush(app, app->events);
 }
 
 static void stop(struct svc *svc)
@@ -482,7 +492,8 @@ static void release(struct svc *svc)
     loop_timer_free(app->check_timer);
     loop_timer_free(app->stop_timer);
     bus_producer_free(app->ledger);
-    bus_producer_free(app->publisher);
+    bus_producer_free(app->requests);
+    bus_producer_free(app->events);
     bus_follower_free(app->definition_reader);
     for (int topic = 0; topic < TOPIC_COUNT; topic++)
         bus_follower_free(app->readers[topic]);

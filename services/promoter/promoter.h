@@ -37,8 +37,9 @@ struct promoter {
     struct promoter_conf conf;
     struct partition_io io;
     struct partition_metrics metrics;
-    struct bus_producer *ledger, *publisher;
-    bool replacing_ledger, replacing_publisher;
+    struct bus_producer *ledger;   /* NULL, as the others: being replaced */
+    struct bus_producer *requests; /* to executors */
+    struct bus_producer *events;   /* and all else that is published */
     struct bus_group *group;
     struct bus_follower
         *readers[TOPIC_COUNT];              /* `ledger`, inputs, promoter.state; NULL: not made */
@@ -50,6 +51,8 @@ struct promoter {
     size_t restoring;   /* partitions that read promoter.state */
     struct loop_timer *check_timer, *stop_timer;
     bool checking, topics_good, stopping;
+    int flushing;   /* producers that are flushed before the end */
+    bool unflushed; /* one of them was not in time */
     char *topics_problem;
     int64_t stop_by_mono_ms;
 };

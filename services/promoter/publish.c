@@ -227,7 +227,7 @@ void publish_restart(struct partition *p)
     publish_pump(p);
 }
 
-void partition_on_publisher_lost(struct partition *p)
+void partition_on_publishers_lost(struct partition *p)
 {
     if (!p->restore && !p->closed)
         publish_restart(p);

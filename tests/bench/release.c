@@ -433,7 +433,7 @@ int main(int argc, char **argv)
     struct conf_map kafka = {&pair, 1};
     struct bus_conf conf = {
         .kafka = &kafka, .service = "bench", .instance = "bench", .prefix = "gantry"};
-    struct bus_producer_conf producer = {0};
+    struct bus_producer_conf producer = {.quiet = true};
     struct err err;
     int option;
 

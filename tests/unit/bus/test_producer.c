@@ -82,6 +82,25 @@ static void acknowledgements_come_in_order_with_offsets_and_times(void **state)
     side_down(&side);
 }
 
+static void a_quiet_producers_acknowledgements_come_though_nothing_wakes_the_loop(void **state)
+{
+    const struct bus_producer_conf conf = {.quiet = true};
+    struct cluster *cluster = *state;
+    struct side side;
+    cluster_topic(cluster, TOPIC_SOURCE, 1);
+    side_up(&side, cluster, "test", "1");
+    struct bus_producer *producer = new_producer(side.bus, &conf);
+    for (int i = 0; i < 3; i++) {
+        struct acks acks = {.want = 100};
+        for (int k = 0; k < 100; k++)
+            assert_int_equal(put(producer, "a", "x", &acks, NULL), 0);
+        wait_until(side.loop, &acks.done, "acknowledgements");
+        assert_int_equal(acks.ok, 100);
+    }
+    bus_producer_free(producer);
+    side_down(&side);
+}
+
 static void what_readers_would_refuse_is_not_produced(void **state)
 {
     struct cluster *cluster = *state;
@@ -266,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_are_placed_as_topic_partition_says),
         cmocka_unit_test(acknowledgements_come_in_order_with_offsets_and_times),
+        cmocka_unit_test(a_quiet_producers_acknowledgements_come_though_nothing_wakes_the_loop),
         cmocka_unit_test(what_readers_would_refuse_is_not_produced),
         cmocka_unit_test(too_large_a_record_is_refused_at_once),
         cmocka_unit_test(a_flush_ends_when_all_is_settled),
