@@ -45,10 +45,14 @@ struct oci_image {
 typedef void oci_resolved_fn(const struct oci_image *image, const struct err *err, void *arg);
 
 struct oci_call;
-/* What the reference's digest, or else its tag ("latest" where neither is written) names now:
- * digest by HEAD; the manifest, checked against it, for the platforms. */
+/* What the reference's digest, or else its tag ("latest" where neither is written) names now: the
+ * manifest, checked against its digest, and of a single image its configuration for the platform.
+ */
 struct oci_call *oci_resolve(struct oci_client *client, const struct oci_ref *ref,
                              oci_resolved_fn *done, void *arg, struct err *err);
+/* The same, but asks for no more than the digest and the media type. */
+struct oci_call *oci_resolve_digest(struct oci_client *client, const struct oci_ref *ref,
+                                    oci_resolved_fn *done, void *arg, struct err *err);
 void oci_call_cancel(struct oci_call *call); /* no callback follows */
 
 #endif

@@ -31,6 +31,7 @@ struct oci_call {
     struct oci_ref ref;
     struct oci_image image;
     struct http_call *http;
+    bool digest_only;
     oci_resolved_fn *done;
     void *arg;
 };
@@ -198,24 +199,62 @@ static void read_manifest(struct oci_call *call, const json_t *manifest)
         finish(call, &err);
 }
 
+static void take_type(struct oci_call *call, const struct http_response *response)
+{
+    const char *type = response->header(response, "Content-Type");
+    if (type)
+        snprintf(call->image.media_type, sizeof(call->image.media_type), "%.*s",
+                 (int)strcspn(type, "; "), type);
+}
+
+/* False: it is not the one that was asked for, and the call has ended. */
+static bool take_digest(struct oci_call *call, const char *digest)
+{
+    if (call->ref.digest[0] && !str_eq(call->ref.digest, digest)) {
+        fail(call, ERR_INVALID, "the registry answers with another digest");
+        return false;
+    }
+    snprintf(call->image.digest, sizeof(call->image.digest), "%.71s", digest);
+    return true;
+}
+
+/* The header with the digest may be missing (OCI Distribution Specification 1.1, "Pulling
+ * manifests"); the body's own is what counts. */
 static void on_manifest(const struct http_response *response, void *arg)
 {
     struct oci_call *call = arg;
-    char hex[SHA256_HEX_SIZE];
+    char hex[SHA256_HEX_SIZE], digest[OCI_DIGEST_SIZE];
     if (!answered(call, response))
         return;
+    const char *told = response->header(response, "Docker-Content-Digest");
     sha256_hex(response->body, response->len, hex);
-    if (!str_eq(hex, call->image.digest + strlen("sha256:"))) {
+    snprintf(digest, sizeof(digest), "sha256:%s", hex);
+    if (told && oci_is_digest(told) && !str_eq(told, digest)) {
         fail(call, ERR_INVALID, "the manifest is not what its digest says");
         return;
     }
+    if (!take_digest(call, digest))
+        return;
+    take_type(call, response);
     call->image.size_bytes = response->len;
     json_t *manifest = json_loadb(response->body, response->len, 0, NULL);
     if (!json_is_object(manifest))
         fail(call, ERR_INVALID, "the manifest is not JSON");
+    else if (call->digest_only)
+        finish(call, NULL);
     else
         read_manifest(call, manifest);
     json_decref(manifest);
+}
+
+static const char *reference(const struct oci_call *call)
+{
+    return call->ref.digest[0] ? call->ref.digest : call->ref.tag;
+}
+
+static int ask_manifest(struct oci_call *call, struct err *err)
+{
+    return ask(call, "GET", "manifests", reference(call), MANIFEST_MAX, on_manifest, err);
 }
 
 static void on_head(const struct http_response *response, void *arg)
@@ -225,25 +264,18 @@ static void on_head(const struct http_response *response, void *arg)
     if (!answered(call, response))
         return;
     const char *digest = response->header(response, "Docker-Content-Digest");
-    const char *type = response->header(response, "Content-Type");
     if (!oci_is_digest(digest)) {
-        fail(call, ERR_INVALID, "the registry does not tell the digest");
+        if (ask_manifest(call, &err) < 0)
+            finish(call, &err);
         return;
     }
-    if (call->ref.digest[0] && !str_eq(call->ref.digest, digest)) {
-        fail(call, ERR_INVALID, "the registry answers with another digest");
-        return;
-    }
-    snprintf(call->image.digest, sizeof(call->image.digest), "%.71s", digest);
-    if (type)
-        snprintf(call->image.media_type, sizeof(call->image.media_type), "%.*s",
-                 (int)strcspn(type, "; "), type);
-    if (ask(call, "GET", "manifests", call->image.digest, MANIFEST_MAX, on_manifest, &err) < 0)
-        finish(call, &err);
+    take_type(call, response);
+    if (take_digest(call, digest))
+        finish(call, NULL);
 }
 
-struct oci_call *oci_resolve(struct oci_client *client, const struct oci_ref *ref,
-                             oci_resolved_fn *done, void *arg, struct err *err)
+static struct oci_call *call_new(struct oci_client *client, const struct oci_ref *ref,
+                                 oci_resolved_fn *done, void *arg)
 {
     struct oci_call *call = mem_alloc(sizeof(*call));
     call->client = client;
@@ -253,8 +285,26 @@ struct oci_call *oci_resolve(struct oci_client *client, const struct oci_ref *re
     if (!call->ref.digest[0] && !call->ref.tag[0])
         snprintf(call->ref.tag, sizeof(call->ref.tag), "latest");
     LIST_INSERT_HEAD(&client->calls, call, link);
-    if (ask(call, "HEAD", "manifests", call->ref.digest[0] ? call->ref.digest : call->ref.tag,
-            MANIFEST_MAX, on_head, err) < 0) {
+    return call;
+}
+
+struct oci_call *oci_resolve(struct oci_client *client, const struct oci_ref *ref,
+                             oci_resolved_fn *done, void *arg, struct err *err)
+{
+    struct oci_call *call = call_new(client, ref, done, arg);
+    if (ask_manifest(call, err) < 0) {
+        call_free(call);
+        return NULL;
+    }
+    return call;
+}
+
+struct oci_call *oci_resolve_digest(struct oci_client *client, const struct oci_ref *ref,
+                                    oci_resolved_fn *done, void *arg, struct err *err)
+{
+    struct oci_call *call = call_new(client, ref, done, arg);
+    call->digest_only = true;
+    if (ask(call, "HEAD", "manifests", reference(call), MANIFEST_MAX, on_head, err) < 0) {
         call_free(call);
         return NULL;
     }

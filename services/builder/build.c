@@ -62,8 +62,9 @@ static void build_free(struct build *build)
 
 static void detach(struct build *build)
 {
-    oci_call_cancel(build->call);
-    build->call = NULL;
+    oci_call_cancel(build->image_call);
+    oci_call_cancel(build->tag_call);
+    build->image_call = build->tag_call = NULL;
     build->run = NULL;
     build_free(build);
 }

@@ -49,12 +49,13 @@ struct build {
     char *stop_reason;
 
     /* the image */
-    char *tag;                    /* of GANTRY_IMAGE */
-    char *image_uri;              /* repository:tag */
-    struct strv exported;         /* NAME=value */
-    char digest[OCI_DIGEST_SIZE]; /* "" until known */
-    char check_tag[129];          /* that must still name it; "" for none */
-    struct oci_call *call;
+    char *tag;                              /* of GANTRY_IMAGE */
+    char *image_uri;                        /* repository:tag */
+    struct strv exported;                   /* NAME=value */
+    char digest[OCI_DIGEST_SIZE];           /* "" until known */
+    char check_tag[129];                    /* that must still name it; "" for none */
+    struct oci_call *image_call, *tag_call; /* under way */
+    char tag_digest[OCI_DIGEST_SIZE];       /* what check_tag names; "" for nothing */
     struct oci_image image;
     bool image_known;
 };

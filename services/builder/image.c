@@ -41,43 +41,41 @@ int image_begin(struct build *build, struct err *err)
 
 /* ---- what the registry says ---- */
 
-static int resolve(struct build *build, const char *digest, const char *tag, oci_resolved_fn *done,
-                   struct err *err)
+/* Both answers are there. */
+static void judge(struct build *build)
 {
-    struct oci_ref ref;
-    if (oci_ref_parse(&ref, build->request->build->image, err) < 0)
-        return -1;
-    snprintf(ref.digest, sizeof(ref.digest), "%s", digest);
-    snprintf(ref.tag, sizeof(ref.tag), "%s", tag);
-    build->call = oci_resolve(build->builder->registry, &ref, done, build, err);
-    return build->call ? 0 : -1;
-}
-
-static void on_tag(const struct oci_image *image, const struct err *err, void *arg)
-{
-    struct build *build = arg;
     char reason[400];
-    build->call = NULL;
-    if (err->code == ERR_NOT_FOUND) {
+    if (build->image_call || build->tag_call)
+        return;
+    if (!build->tag_digest[0])
         build->check_tag[0] = '\0'; /* it was pushed under another tag, or none */
-        build_succeed(build);
-    } else if (err->code != ERR_NONE) {
-        fail_err(build, err);
-    } else if (!str_eq(image->digest, build->digest)) {
+    if (build->tag_digest[0] && !str_eq(build->tag_digest, build->digest)) {
         snprintf(reason, sizeof(reason),
                  "The tag '%s' moved meanwhile: the build made %s, the registry has %s",
-                 build->check_tag, build->digest, image->digest);
+                 build->check_tag, build->digest, build->tag_digest);
         fail(build, reason);
     } else {
         build_succeed(build);
     }
 }
 
+static void on_tag(const struct oci_image *image, const struct err *err, void *arg)
+{
+    struct build *build = arg;
+    build->tag_call = NULL;
+    if (err->code != ERR_NONE && err->code != ERR_NOT_FOUND) {
+        fail_err(build, err);
+        return;
+    }
+    if (image)
+        snprintf(build->tag_digest, sizeof(build->tag_digest), "%s", image->digest);
+    judge(build);
+}
+
 static void on_image(const struct oci_image *image, const struct err *err, void *arg)
 {
     struct build *build = arg;
-    struct err why = {0};
-    build->call = NULL;
+    build->image_call = NULL;
     if (err->code == ERR_NOT_FOUND && !build->digest[0]) {
         fail(build, "The build succeeded, but no image is known: export " IMAGE_DIGEST_VARIABLE
                     ", write imageDetail.json among the artifacts, or push to $GANTRY_IMAGE");
@@ -92,12 +90,33 @@ static void on_image(const struct oci_image *image, const struct err *err, void 
     for (size_t i = 0; i < image->platforms.count; i++)
         strv_add(&build->image.platforms, image->platforms.items[i]);
     build->image_known = true;
-    bool by_tag = !build->digest[0];
-    snprintf(build->digest, sizeof(build->digest), "%s", image->digest);
-    if (by_tag || !build->check_tag[0])
-        build_succeed(build);
-    else if (resolve(build, "", build->check_tag, on_tag, &why) < 0)
-        fail_err(build, &why);
+    if (!build->digest[0]) { /* found by its tag */
+        snprintf(build->digest, sizeof(build->digest), "%s", image->digest);
+        snprintf(build->tag_digest, sizeof(build->tag_digest), "%s", image->digest);
+    }
+    judge(build);
+}
+
+/* Asks for the image and, beside it, for what its tag names now. */
+static int ask(struct build *build, struct err *err)
+{
+    struct oci_client *registry = build->builder->registry;
+    struct oci_ref image, tag;
+    if (oci_ref_parse(&image, build->request->build->image, err) < 0)
+        return -1;
+    tag = image;
+    snprintf(tag.tag, sizeof(tag.tag), "%s", build->check_tag);
+    if (build->digest[0])
+        snprintf(image.digest, sizeof(image.digest), "%s", build->digest);
+    else
+        image = tag;
+    build->image_call = oci_resolve(registry, &image, on_image, build, err);
+    if (!build->image_call)
+        return -1;
+    if (!build->digest[0] || !build->check_tag[0])
+        return 0;
+    build->tag_call = oci_resolve_digest(registry, &tag, on_tag, build, err);
+    return build->tag_call ? 0 : -1;
 }
 
 /* ---- where the digest stands ---- */
@@ -213,7 +232,6 @@ void image_find(struct build *build)
 {
     struct err err = {0};
     phase_begin(build, PHASE_UPLOAD_ARTIFACTS);
-    if (find_digest(build, &err) < 0 ||
-        resolve(build, build->digest, build->check_tag, on_image, &err) < 0)
+    if (find_digest(build, &err) < 0 || ask(build, &err) < 0)
         fail_err(build, &err);
 }

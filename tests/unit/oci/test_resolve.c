@@ -99,16 +99,29 @@ static void on_resolved(const struct oci_image *image, const struct err *err, vo
     }
 }
 
-static void resolve(const char *rest)
+typedef struct oci_call *resolve_fn(struct oci_client *client, const struct oci_ref *ref,
+                                    oci_resolved_fn *done, void *arg, struct err *err);
+
+static void resolve_by(resolve_fn *fn, const char *rest)
 {
     struct oci_ref ref;
     char text[256];
     reg.done = false;
     snprintf(text, sizeof(text), "%s/shop%s", reg.host, rest);
     assert_int_equal(oci_ref_parse(&ref, text, NULL), 0);
-    assert_non_null(oci_resolve(reg.client, &ref, on_resolved, NULL, NULL));
+    assert_non_null(fn(reg.client, &ref, on_resolved, NULL, NULL));
     loop_run_for(reg.loop, 10000, &reg.done);
     assert_true(reg.done);
+}
+
+static void resolve(const char *rest)
+{
+    resolve_by(oci_resolve, rest);
+}
+
+static void resolve_digest(const char *rest)
+{
+    resolve_by(oci_resolve_digest, rest);
 }
 
 static void a_tag_is_resolved_with_media_type_size_and_platform(void **state)
@@ -170,17 +183,37 @@ static void a_registry_that_lies_about_a_digest_is_refused(void **state)
     resolve("@" ZEROS);
     assert_int_equal(reg.err.code, ERR_INVALID);
     assert_non_null(strstr(reg.err.msg, "another digest"));
+    resolve_digest("@" ZEROS);
+    assert_int_equal(reg.err.code, ERR_INVALID);
+    assert_non_null(strstr(reg.err.msg, "another digest"));
     reg.digest = ZEROS;
     resolve("@" ZEROS);
     assert_int_equal(reg.err.code, ERR_INVALID);
     assert_non_null(strstr(reg.err.msg, "not what its digest says"));
-    reg.digest = "md5:1";
-    resolve(":1");
-    assert_non_null(strstr(reg.err.msg, "does not tell the digest"));
     reg.digest = NULL;
     reg.body = "[1";
     resolve(":1");
     assert_non_null(strstr(reg.err.msg, "not JSON"));
+}
+
+static void a_digest_alone_is_found_with_and_without_the_header(void **state)
+{
+    char hex[SHA256_HEX_SIZE];
+    (void)state;
+    reg.body = "{}";
+    sha256_hex(reg.body, strlen(reg.body), hex);
+    for (int i = 0; i < 2; i++) {
+        resolve_digest(":1");
+        assert_int_equal(reg.err.code, ERR_NONE);
+        assert_string_equal(reg.image.digest + strlen("sha256:"), hex);
+        assert_string_equal(reg.image.media_type, MANIFEST);
+        reg.digest = "md5:1"; /* none that is known */
+    }
+    resolve(":1");
+    assert_string_equal(reg.image.digest + strlen("sha256:"), hex);
+    reg.status = 404;
+    resolve_digest(":1");
+    assert_int_equal(reg.err.code, ERR_NOT_FOUND);
 }
 
 static void a_cancelled_call_never_answers(void **state)
@@ -207,6 +240,7 @@ int main(void)
         TEST(platforms_that_cannot_be_read_are_left_out),
         TEST(what_is_not_there_not_allowed_or_not_well_is_told_apart),
         TEST(a_registry_that_lies_about_a_digest_is_refused),
+        TEST(a_digest_alone_is_found_with_and_without_the_header),
         TEST(a_cancelled_call_never_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
