@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #define ITEMS_MAX_DEFAULT 1000
@@ -18,8 +19,9 @@ struct store_batch {
     size_t count, cap;
     size_t running; /* of the front, with the worker */
     size_t waiting_bytes;
-    void **items; /* the running ones, for the callbacks */
-    struct loop_timer *retry;
+    void **items;             /* the running ones, for the callbacks */
+    struct loop_timer *again; /* after a failure, or for the spacing */
+    int64_t next_mono_ms;     /* no transaction begins before, unless it would be a full one */
     bool posted;
     bool failing;
     bool closing;
@@ -30,7 +32,7 @@ struct store_batch {
 
 static void start(struct store_batch *batch);
 
-static void on_retry(void *arg)
+static void on_again(void *arg)
 {
     start(arg);
 }
@@ -42,7 +44,7 @@ struct store_batch *store_batch_new(const struct store_batch_conf *conf)
     if (batch->conf.items_max == 0)
         batch->conf.items_max = ITEMS_MAX_DEFAULT;
     batch->items = mem_realloc(NULL, batch->conf.items_max, sizeof(*batch->items));
-    batch->retry = loop_timer_new(conf->loop, on_retry, batch);
+    batch->again = loop_timer_new(conf->loop, on_again, batch);
     return batch;
 }
 
@@ -66,7 +68,7 @@ static void finish_close(void *arg)
     void *closed_arg = batch->closed_arg;
     for (size_t i = 0; i < batch->count; i++)
         batch->conf.drop(batch->queue[i].item, batch->conf.arg);
-    loop_timer_free(batch->retry);
+    loop_timer_free(batch->again);
     free(batch->queue);
     free(batch->items);
     free(batch);
@@ -102,7 +104,7 @@ static void on_written(void *arg)
         if (!batch->posted) /* else on_posted() finishes */
             finish_close(batch);
     } else if (batch->failing) {
-        loop_timer_arm(batch->retry, RETRY_MS);
+        loop_timer_arm(batch->again, RETRY_MS);
     } else {
         start(batch);
     }
@@ -112,6 +114,12 @@ static void start(struct store_batch *batch)
 {
     if (batch->running > 0 || batch->count == 0 || batch->closing)
         return;
+    int64_t now_ms = clock_mono_ms();
+    if (now_ms < batch->next_mono_ms && batch->count < batch->conf.items_max) {
+        loop_timer_arm(batch->again, batch->next_mono_ms - now_ms);
+        return;
+    }
+    batch->next_mono_ms = now_ms + batch->conf.spacing_ms;
     size_t count = batch->count < batch->conf.items_max ? batch->count : batch->conf.items_max;
     for (size_t i = 0; i < count; i++)
         batch->items[i] = batch->queue[i].item;
@@ -166,7 +174,7 @@ void store_batch_close(struct store_batch *batch, void (*done)(void *arg), void 
     batch->closing = true;
     batch->closed = done;
     batch->closed_arg = arg;
-    loop_timer_cancel(batch->retry);
+    loop_timer_cancel(batch->again);
     if (batch->running == 0 && !batch->posted) {
         batch->posted = true;
         loop_post(batch->conf.loop, on_posted, batch);

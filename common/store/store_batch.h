@@ -1,7 +1,7 @@
 /* Writes to a sqlite_db on a worker thread, many items a transaction: what comes while one
- * transaction runs makes up the next. So an idle writer takes an item at once, a busy one pays one
- * commit for thousands, and the loop never waits for a disk. Items are written in the order in
- * which they were added. All functions: loop thread. */
+ * transaction runs, or since less than `spacing_ms`, makes up the next. So an idle writer takes an
+ * item at once, a busy one pays one commit for thousands, and the loop never waits for a disk.
+ * Items are written in the order in which they were added. All functions: loop thread. */
 #ifndef GANTRY_STORE_STORE_BATCH_H
 #define GANTRY_STORE_STORE_BATCH_H
 
@@ -18,6 +18,7 @@ struct store_batch_conf {
     struct loop *loop;
     struct sqlite_db *db; /* the writer; belongs to the worker while a batch runs */
     size_t items_max;     /* in one transaction; 0: 1,000 */
+    int64_t spacing_ms;   /* at the least from one transaction's begin to the next one's; 0: none */
     /* Writes one item (worker thread). Statements' errors stick and are found at the commit; an
      * item may be written again after a rollback, and then must leave the same. */
     void (*apply)(struct sqlite_db *db, void *item, void *arg);

@@ -20,6 +20,7 @@
 #define ENDS_MS                                                                                    \
     3000 /* a worker waits so long, at a shutdown too; without an answer on_end() tells */
 #define SETTLE_MS      5000
+#define SPACING_MS     25 /* of transactions: nobody sees it, and a busy pipeline costs a third */
 #define PRUNE_MORE_MS  500
 #define PRUNE_EVERY_MS (10 * 60 * 1000)
 
@@ -472,6 +473,7 @@ static int begin(struct ingest *ingest, struct err *err)
         return -1;
     ingest->batch = store_batch_new(&(struct store_batch_conf){.loop = ingest->conf.svc->loop,
                                                                .db = ingest->writer,
+                                                               .spacing_ms = SPACING_MS,
                                                                .apply = apply_item,
                                                                .committed = on_committed,
                                                                .failed = on_failed,

@@ -13,7 +13,8 @@
 #include "base/mem.h"
 #include "store/store_batch.h"
 
-#define LONG_MS 20000
+#define LONG_MS    20000
+#define SPACING_MS 1000
 
 struct fixture {
     char folder[64];
@@ -69,7 +70,7 @@ static void drop(void *item, void *arg)
     free(item);
 }
 
-static int set_up(void **state)
+static int set_up_spaced(void **state, int64_t spacing_ms)
 {
     struct fixture *f = mem_alloc(sizeof(*f));
     snprintf(f->folder, sizeof(f->folder), "/tmp/gantry-batch-XXXXXX");
@@ -83,6 +84,7 @@ static int set_up(void **state)
     f->batch = store_batch_new(&(struct store_batch_conf){.loop = f->loop,
                                                           .db = f->db,
                                                           .items_max = 100,
+                                                          .spacing_ms = spacing_ms,
                                                           .apply = apply,
                                                           .committed = committed,
                                                           .failed = failed,
@@ -90,6 +92,16 @@ static int set_up(void **state)
                                                           .arg = f});
     *state = f;
     return 0;
+}
+
+static int set_up(void **state)
+{
+    return set_up_spaced(state, 0);
+}
+
+static int set_up_apart(void **state)
+{
+    return set_up_spaced(state, SPACING_MS);
 }
 
 static void on_closed(void *arg)
@@ -151,6 +163,24 @@ static void a_transaction_is_bounded_and_order_is_kept(void **state)
     assert_int_equal(sqlite_select_int(f->db, 0, "SELECT COUNT(*) FROM numbers"), 1050);
 }
 
+static void what_comes_soon_after_a_transaction_waits_for_more_unless_it_fills_one(void **state)
+{
+    struct fixture *f = *state;
+    add(f, 0, 1);
+    wait_for(f, 1);
+    add(f, 1, 1);
+    loop_run_for(f->loop, 10, NULL);
+    add(f, 2, 1);
+    wait_for(f, 3);
+    assert_int_equal(f->transactions, 2);
+    add(f, 3, 1);
+    loop_run_for(f->loop, 10, NULL);
+    assert_int_equal(f->transactions, 2);
+    add(f, 4, 99);
+    wait_for(f, 103);
+    assert_int_equal(f->transactions, 3);
+}
+
 static void a_failed_transaction_leaves_nothing_and_is_tried_again(void **state)
 {
     struct fixture *f = *state;
@@ -183,6 +213,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_added_together_is_one_transaction),
         TEST(a_transaction_is_bounded_and_order_is_kept),
+        cmocka_unit_test_setup_teardown(
+            what_comes_soon_after_a_transaction_waits_for_more_unless_it_fills_one, set_up_apart,
+            tear_down),
         TEST(a_failed_transaction_leaves_nothing_and_is_tried_again),
         TEST(closing_drops_what_waits_and_lets_what_runs_end),
     };
