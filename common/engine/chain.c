@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "gantry/v1/decision.pb-c.h"
+#include "gantry/v1/state.pb-c.h"
 
 void chain_init(struct chain *chain)
 {
@@ -14,7 +15,7 @@ void chain_init(struct chain *chain)
         chain->positions[i].settled_offset = -1;
 }
 
-static const Gantry__V1__Genesis *genesis_of(const Gantry__V1__Decision *decision)
+const Gantry__V1__Genesis *chain_genesis_of(const Gantry__V1__Decision *decision)
 {
     if (decision->n_changes == 1 &&
         decision->changes[0]->what_case == GANTRY__V1__CHANGE__WHAT_GENESIS)
@@ -26,9 +27,23 @@ static const Gantry__V1__Genesis *genesis_of(const Gantry__V1__Decision *decisio
 static bool counts(const struct chain *chain, const Gantry__V1__Decision *decision)
 {
     if (!chain->begun)
-        return decision->previous.len == 0 && genesis_of(decision);
+        return decision->previous.len == 0 && chain_genesis_of(decision);
     return decision->previous.len == SHA256_SIZE &&
            memcmp(decision->previous.data, chain->head, SHA256_SIZE) == 0;
+}
+
+static int check_numbers(const Gantry__V1__Genesis *genesis, struct err *err)
+{
+    for (size_t i = 0; i < genesis->n_numbers; i++) {
+        const Gantry__V1__PipelineNumbers *numbers = genesis->numbers[i];
+        if (!str_is_name(numbers->pipeline))
+            return err_set(err, ERR_INVALID, "it gives numbers to '%.64s', which is no name",
+                           numbers->pipeline);
+        if (numbers->next_release > CHAIN_NUMBER_MAX || numbers->next_sequence > CHAIN_NUMBER_MAX)
+            return err_set(err, ERR_INVALID, "it gives pipeline '%s' a number above %llu",
+                           numbers->pipeline, (unsigned long long)CHAIN_NUMBER_MAX);
+    }
+    return 0;
 }
 
 static int check_genesis(const struct chain *chain, const Gantry__V1__Genesis *genesis,
@@ -52,7 +67,7 @@ static int check_genesis(const struct chain *chain, const Gantry__V1__Genesis *g
         return err_set(err, ERR_INVALID, "its chain id is too long");
     if (decision->epoch != genesis->epoch)
         return err_set(err, ERR_INVALID, "its Decision is of another epoch");
-    return 0;
+    return check_numbers(genesis, err);
 }
 
 /* A genesis comes alone; what has a pipeline has a sequence, and what has none changes nothing. */
@@ -102,24 +117,36 @@ static int check_positions(const struct chain *chain, const Gantry__V1__Decision
     return 0;
 }
 
+static void take_genesis(struct chain *chain, const Gantry__V1__Genesis *genesis)
+{
+    chain->begun = true;
+    chain->epoch = genesis->epoch;
+    snprintf(chain->chain_id, sizeof(chain->chain_id), "%s", genesis->chain_id);
+    chain->partition = genesis->partition;
+    chain->partition_count = genesis->partition_count;
+}
+
+void chain_take_positions(struct chain_position to[TOPIC_COUNT],
+                          Gantry__V1__Position *const *positions, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct topic_info *topic = topic_find(positions[i]->topic);
+        if (!topic)
+            continue;
+        struct chain_position *now = &to[topic->topic];
+        now->known = true;
+        now->next_offset = positions[i]->next_offset;
+        now->settled_offset = positions[i]->settled_offset;
+        snprintf(now->settled_ce_id, sizeof(now->settled_ce_id), "%s", positions[i]->settled_ce_id);
+    }
+}
+
 static void take(struct chain *chain, const Gantry__V1__Decision *decision,
                  const Gantry__V1__Genesis *genesis)
 {
-    if (genesis) {
-        chain->begun = true;
-        chain->epoch = genesis->epoch;
-        snprintf(chain->chain_id, sizeof(chain->chain_id), "%s", genesis->chain_id);
-        chain->partition = genesis->partition;
-        chain->partition_count = genesis->partition_count;
-    }
-    for (size_t i = 0; i < decision->n_positions; i++) {
-        const Gantry__V1__Position *position = decision->positions[i];
-        struct chain_position *now = &chain->positions[topic_find(position->topic)->topic];
-        now->known = true;
-        now->next_offset = position->next_offset;
-        now->settled_offset = position->settled_offset;
-        snprintf(now->settled_ce_id, sizeof(now->settled_ce_id), "%s", position->settled_ce_id);
-    }
+    if (genesis)
+        take_genesis(chain, genesis);
+    chain_take_positions(chain->positions, decision->positions, decision->n_positions);
     chain->time_ms = decision->time_ms;
     if (decision->published_below > chain->published_below)
         chain->published_below = decision->published_below;
@@ -129,7 +156,7 @@ int chain_fold(struct chain *chain, const void *value, size_t len,
                const Gantry__V1__Decision *decision, int64_t offset, enum chain_verdict *verdict,
                struct err *err)
 {
-    const Gantry__V1__Genesis *genesis = genesis_of(decision);
+    const Gantry__V1__Genesis *genesis = chain_genesis_of(decision);
     *verdict = CHAIN_VOID;
     if (offset <= chain->head_offset)
         return err_set(err, ERR_INTERNAL, "ledger offset %lld was given after %lld",
@@ -151,4 +178,35 @@ int chain_fold(struct chain *chain, const void *value, size_t len,
     chain->counted++;
     *verdict = CHAIN_COUNTS;
     return 0;
+}
+
+void chain_resume(struct chain *chain, const Gantry__V1__Checkpoint *checkpoint)
+{
+    chain_init(chain);
+    take_genesis(chain, checkpoint->genesis);
+    memcpy(chain->head, checkpoint->head_hash.data, SHA256_SIZE);
+    chain->head_offset = checkpoint->head_offset;
+    chain->time_ms = checkpoint->time_ms;
+    chain->published_below = checkpoint->published_below;
+    if (chain->published_below <= checkpoint->head_offset)
+        chain->published_below = checkpoint->head_offset + 1;
+    chain_take_positions(chain->positions, checkpoint->positions, checkpoint->n_positions);
+}
+
+bool chain_knows_beginning(const Gantry__V1__Genesis *genesis, int64_t begin)
+{
+    return begin == 0 || (!str_empty(genesis->operator_) && begin <= genesis->begins_at);
+}
+
+bool chain_supersedes(const Gantry__V1__Genesis *genesis, uint64_t epoch, int64_t offset)
+{
+    return !str_empty(genesis->operator_) && genesis->epoch > epoch &&
+           genesis->supersedes_offset >= offset;
+}
+
+bool chain_begins_anew(const struct chain *chain, const Gantry__V1__Decision *decision)
+{
+    const Gantry__V1__Genesis *genesis = chain_genesis_of(decision);
+    return genesis && decision->previous.len == 0 && !str_empty(genesis->operator_) &&
+           genesis->epoch > chain->epoch;
 }

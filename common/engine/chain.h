@@ -10,7 +10,12 @@
 #include "base/sha256.h"
 #include "events/topic.h"
 
+typedef struct Gantry__V1__Checkpoint Gantry__V1__Checkpoint;
 typedef struct Gantry__V1__Decision Gantry__V1__Decision;
+typedef struct Gantry__V1__Genesis Gantry__V1__Genesis;
+typedef struct Gantry__V1__Position Gantry__V1__Position;
+
+#define CHAIN_NUMBER_MAX (UINT64_C(1) << 53) /* of a release or a sequence that a genesis gives */
 
 struct chain_position {
     int64_t next_offset;
@@ -34,6 +39,8 @@ struct chain {
 };
 
 void chain_init(struct chain *chain);
+/* The chain as it was at a checkpoint's head, which the caller found in the ledger. */
+void chain_resume(struct chain *chain, const Gantry__V1__Checkpoint *checkpoint);
 
 enum chain_verdict { CHAIN_COUNTS, CHAIN_VOID };
 
@@ -44,5 +51,23 @@ enum chain_verdict { CHAIN_COUNTS, CHAIN_VOID };
 int chain_fold(struct chain *chain, const void *value, size_t len,
                const Gantry__V1__Decision *decision, int64_t offset, enum chain_verdict *verdict,
                struct err *err);
+
+/* NULL: it is none. */
+const Gantry__V1__Genesis *chain_genesis_of(const Gantry__V1__Decision *decision);
+/* Writes the positions of topics that this version knows over those that are there. */
+void chain_take_positions(struct chain_position to[TOPIC_COUNT],
+                          Gantry__V1__Position *const *positions, size_t count);
+
+/* What an operator's genesis, the newest that counted, says of what is not there. */
+
+/* The ledger may begin at `begin`: it always did, or the operator knew. */
+bool chain_knows_beginning(const Gantry__V1__Genesis *genesis, int64_t begin);
+/* A record at `offset`, confirmed in `epoch`, may be lost: the operator knew. */
+bool chain_supersedes(const Gantry__V1__Genesis *genesis, uint64_t epoch, int64_t offset);
+/* This void record is an operator's genesis for a ledger in which no genesis is left. A reader
+ * whose chain does not come from the ledger itself (from a checkpoint, or from records that were
+ * deleted since) may be the only one to whom it is void: it has to fold the ledger from its
+ * beginning. */
+bool chain_begins_anew(const struct chain *chain, const Gantry__V1__Decision *decision);
 
 #endif

@@ -33,6 +33,7 @@ struct engine_state *engine_state_clone(const struct engine_state *state);
 const char *engine_state_pipeline(const struct engine_state *state);
 uint64_t
 engine_state_sequence(const struct engine_state *state); /* of its last Decision; 0: none */
+uint64_t engine_state_next_release(const struct engine_state *state); /* number; from 1 */
 const uint8_t *
 engine_state_hash(const struct engine_state *state); /* of its last Decision's stored bytes */
 /* False: there is none yet (no Decision, or a genesis gave the numbers): pipeline_previous of the

@@ -68,6 +68,11 @@ uint64_t engine_state_sequence(const struct engine_state *state)
     return state->sequence;
 }
 
+uint64_t engine_state_next_release(const struct engine_state *state)
+{
+    return state->next_release;
+}
+
 const uint8_t *engine_state_hash(const struct engine_state *state)
 {
     return state->hash;

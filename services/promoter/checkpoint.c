@@ -18,6 +18,7 @@ struct cut_item {
     int slot;
     uint64_t sequence;
     uint8_t hash[SHA256_SIZE];
+    uint64_t numbered;
     struct buf value; /* a PromoterState; empty: unchanged */
 };
 
@@ -195,6 +196,7 @@ static void done(struct partition *p)
         item->pipeline->snapshot_slot = item->slot;
         item->pipeline->snapshot_sequence = item->sequence;
         memcpy(item->pipeline->snapshot_hash, item->hash, SHA256_SIZE);
+        item->pipeline->snapshot_numbered = item->numbered;
     }
     p->checkpoint_slot = p->checkpoint_slot == 0;
     p->distrust = false;
@@ -291,15 +293,17 @@ static int cut_pipeline(struct cut *cut, struct pipeline *pipeline, struct err *
     const struct engine_state *state = pipeline->base;
     struct cut_item *item = &cut->items[cut->count];
 
-    if (state && engine_state_sequence(state) == 0)
+    if (state && engine_state_sequence(state) == 0 && engine_state_next_release(state) == 1)
         return 0;
     item->pipeline = pipeline;
     item->slot = pipeline->snapshot_slot;
     item->sequence = state ? engine_state_sequence(state) : pipeline->snapshot_sequence;
     memcpy(item->hash, state ? engine_state_hash(state) : pipeline->snapshot_hash, SHA256_SIZE);
+    item->numbered = pipeline->numbered;
     buf_init(&item->value, EVENT_VALUE_MAX);
     cut->count++;
     if (item->slot >= 0 && item->sequence == pipeline->snapshot_sequence &&
+        item->numbered == pipeline->snapshot_numbered &&
         memcmp(item->hash, pipeline->snapshot_hash, SHA256_SIZE) == 0)
         return 0;
     item->slot = item->slot == 0;

@@ -46,8 +46,8 @@ static void on_ledger_end_asked(const struct bus_end *ends, size_t count, const 
     if (ends[0].end <= p->chain.head_offset) {
         err_set(&why, ERR_FATAL,
                 "the ledger ends at offset %lld, but offset %lld was confirmed: records were lost; "
-                "an operator has to begin a new epoch",
-                (long long)ends[0].end, (long long)p->chain.head_offset);
+                "an operator has to begin a new epoch (gantry topics new-epoch %d --help)",
+                (long long)ends[0].end, (long long)p->chain.head_offset, (int)p->number);
         partition_refuse(p, &why);
         goto out;
     }
@@ -124,15 +124,15 @@ void partition_on_ledger_producer_lost(struct partition *p)
 
 /* ---- what counted ---- */
 
-static void remember_genesis(struct partition *p, const Gantry__V1__Decision *decision)
+static void remember_genesis(struct partition *p, const Gantry__V1__Genesis *genesis)
 {
-    for (size_t i = 0; i < decision->n_changes; i++) {
-        if (decision->changes[i]->what_case != GANTRY__V1__CHANGE__WHAT_GENESIS)
-            continue;
-        if (p->genesis)
-            event_free(p->genesis);
-        p->genesis = event_clone(decision->changes[i]->genesis);
-    }
+    if (*genesis->operator_)
+        log_info("an operator began this epoch", LOG_I("partition", p->number),
+                 LOG_I("epoch", genesis->epoch), LOG_S("operator", genesis->operator_),
+                 LOG_S("reason", genesis->reason));
+    if (p->genesis)
+        event_free(p->genesis);
+    p->genesis = event_clone(genesis);
 }
 
 static void traceparent_of(const struct bus_record *record, char out[EVENT_TRACEPARENT_SIZE])
@@ -144,21 +144,45 @@ static void traceparent_of(const struct bus_record *record, char out[EVENT_TRACE
         snprintf(out, EVENT_TRACEPARENT_SIZE, "%s", meta.traceparent);
 }
 
-static int fold_pipeline(struct partition *p, const Gantry__V1__Decision *decision,
+/* Opened; NULL: its snapshot is not what it was named for. */
+static struct pipeline *pipeline_of(struct partition *p, const char *name, struct err *err)
+{
+    struct pipeline *pipeline = pipelines_find(&p->pipelines, name);
+
+    if (!pipeline)
+        pipeline = pipelines_add(&p->pipelines, engine_state_new(name));
+    if (pipeline_open(&p->pipelines, pipeline, err) == 0)
+        return pipeline;
+    p->distrust = true;
+    return NULL;
+}
+
+static int fold_genesis(struct partition *p, const Gantry__V1__Genesis *genesis, struct err *err)
+{
+    for (size_t i = 0; i < genesis->n_numbers; i++) {
+        const Gantry__V1__PipelineNumbers *numbers = genesis->numbers[i];
+        struct pipeline *pipeline = pipeline_of(p, numbers->pipeline, err);
+
+        if (!pipeline || pipeline_set_numbers(&p->pipelines, pipeline, numbers->next_release,
+                                              numbers->next_sequence, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Into the states. */
+static int fold_decision(struct partition *p, const Gantry__V1__Decision *decision,
                          const uint8_t hash[SHA256_SIZE], struct err *err)
 {
+    const Gantry__V1__Genesis *genesis = chain_genesis_of(decision);
     struct pipeline *pipeline;
 
+    if (genesis)
+        return fold_genesis(p, genesis, err);
     if (!*decision->pipeline)
         return 0;
-    pipeline = pipelines_find(&p->pipelines, decision->pipeline);
-    if (!pipeline)
-        pipeline = pipelines_add(&p->pipelines, engine_state_new(decision->pipeline));
-    if (pipeline_open(&p->pipelines, pipeline, err) < 0) {
-        p->distrust = true;
-        return -1;
-    }
-    return pipeline_fold(&p->pipelines, pipeline, decision, hash, err);
+    pipeline = pipeline_of(p, decision->pipeline, err);
+    return pipeline ? pipeline_fold(&p->pipelines, pipeline, decision, hash, err) : -1;
 }
 
 static int counted(struct partition *p, const struct bus_record *record,
@@ -178,7 +202,7 @@ static int counted(struct partition *p, const struct bus_record *record,
     /* Somebody else's, or one from before a drop. */
     metric_add(p->metrics->decisions_foreign, 1);
     confirm_drop(p, false);
-    return p->phase == PARTITION_REFUSED ? 0 : fold_pipeline(p, decision, hash, err);
+    return p->phase == PARTITION_REFUSED ? 0 : fold_decision(p, decision, hash, err);
 }
 
 /* Takes `decision` over. */
@@ -191,7 +215,7 @@ static int counted_in_restore(struct partition *p, const struct bus_record *reco
     traceparent_of(record, traceparent);
     if (flight_first_is(p, hash))
         flight_confirm(p);
-    else if (fold_pipeline(p, decision, hash, err) < 0) {
+    else if (fold_decision(p, decision, hash, err) < 0) {
         event_free(decision);
         return -1;
     }
@@ -199,10 +223,27 @@ static int counted_in_restore(struct partition *p, const struct bus_record *reco
     return 0;
 }
 
-static void voided(struct partition *p, const struct bus_record *record,
-                   const uint8_t hash[SHA256_SIZE])
+/* An operator found no genesis in the ledger and wrote one. Here it is void, but to those who read
+ * the ledger alone it may count: so this one reads the ledger alone, too. */
+static bool begun_anew(struct partition *p, const struct bus_record *record,
+                       const Gantry__V1__Decision *decision)
 {
-    if (p->restore)
+    struct err err;
+
+    if (!decision || !chain_begins_anew(&p->chain, decision) || (p->restore && restore_is_whole(p)))
+        return false;
+    err_set(&err, ERR_CONFLICT,
+            "an operator began a new epoch at ledger offset %lld, having found nothing to go on "
+            "from: the ledger is read from its beginning",
+            (long long)record->offset);
+    partition_distrust(p, &err);
+    return true;
+}
+
+static void voided(struct partition *p, const struct bus_record *record,
+                   const Gantry__V1__Decision *decision, const uint8_t hash[SHA256_SIZE])
+{
+    if (begun_anew(p, record, decision) || p->restore)
         return;
     metric_add(p->metrics->voids, 1);
     log_info("void record in the ledger", LOG_I("partition", p->number),
@@ -230,11 +271,14 @@ static int fold(struct partition *p, const struct bus_record *record, struct err
     }
     p->ledger_next = record->offset + 1;
     if (verdict == CHAIN_VOID) {
-        voided(p, record, hash);
+        voided(p, record, decision, hash);
     } else {
+        const Gantry__V1__Genesis *genesis = chain_genesis_of(decision);
+
         p->counted++;
-        remember_genesis(p, decision);
-        if (*decision->pipeline)
+        if (genesis)
+            remember_genesis(p, genesis);
+        if (*decision->pipeline || (genesis && *genesis->operator_))
             checkpoint_changed(p);
         if (p->restore)
             return counted_in_restore(p, record, decision, hash, err);
@@ -246,6 +290,8 @@ static int fold(struct partition *p, const struct bus_record *record, struct err
 
 static void after_reading(struct partition *p)
 {
+    if (p->phase == PARTITION_REFUSED)
+        return;
     if (p->restore) {
         restore_advance(p);
         return;
@@ -272,8 +318,8 @@ void partition_on_ledger(struct partition *p, const struct bus_record *record)
     if (record->offset < p->ledger_next) {
         err_set(&err, ERR_FATAL,
                 "the ledger went back to offset %lld after offset %lld had been read: records were "
-                "lost; an operator has to begin a new epoch",
-                (long long)record->offset, (long long)p->ledger_next - 1);
+                "lost; an operator has to begin a new epoch (gantry topics new-epoch %d --help)",
+                (long long)record->offset, (long long)p->ledger_next - 1, (int)p->number);
         partition_refuse(p, &err);
         return;
     }

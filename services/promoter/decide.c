@@ -218,7 +218,7 @@ static void set_pipeline(struct making *m, const struct engine_state *state)
 {
     m->decision.pipeline = (char *)engine_state_pipeline(state);
     m->decision.sequence = engine_state_sequence(state) + 1;
-    if (engine_state_sequence(state) == 0)
+    if (!engine_state_hashed(state))
         return;
     memcpy(m->pipeline_previous, engine_state_hash(state), SHA256_SIZE);
     m->decision.pipeline_previous.data = m->pipeline_previous;

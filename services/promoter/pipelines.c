@@ -144,6 +144,19 @@ int pipeline_fold(struct pipelines *pipelines, struct pipeline *pipeline,
     return 0;
 }
 
+int pipeline_set_numbers(struct pipelines *pipelines, struct pipeline *pipeline,
+                         uint64_t next_release, uint64_t next_sequence, struct err *err)
+{
+    if (pipeline->in_flight > 0)
+        return err_set(err, ERR_INTERNAL, "pipeline \"%s\" gets numbers under a speculation",
+                       pipeline->name);
+    if (pipeline_open(pipelines, pipeline, err) < 0)
+        return -1;
+    engine_state_set_numbers(pipeline->base, next_release, next_sequence);
+    pipeline->numbered++;
+    return 0;
+}
+
 struct pipeline *pipelines_first_due(const struct pipelines *pipelines)
 {
     return (struct pipeline *)heap_first(&pipelines->deadlines);

@@ -29,6 +29,7 @@ struct pipeline {
     int snapshot_slot;
     uint64_t snapshot_sequence;
     uint8_t snapshot_hash[SHA256_SIZE];
+    uint64_t numbered, snapshot_numbered; /* times that a genesis gave it numbers */
 };
 
 struct pipelines {
@@ -66,6 +67,10 @@ void pipeline_forget(struct pipelines *pipelines, struct pipeline *pipeline,
 int pipeline_fold(struct pipelines *pipelines, struct pipeline *pipeline,
                   const Gantry__V1__Decision *decision, const uint8_t hash[SHA256_SIZE],
                   struct err *err);
+
+/* What a genesis gives (engine_state_set_numbers()); nothing of the pipeline may be in flight. */
+int pipeline_set_numbers(struct pipelines *pipelines, struct pipeline *pipeline,
+                         uint64_t next_release, uint64_t next_sequence, struct err *err);
 
 /* The pipeline with the earliest deadline; NULL: none waits for the clock. */
 struct pipeline *pipelines_first_due(const struct pipelines *pipelines);

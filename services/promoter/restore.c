@@ -11,12 +11,15 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/str.h"
+#include "engine/saved.h"
 #include "events/event.h"
 #include "gantry/v1/decision.pb-c.h"
 #include "gantry/v1/state.pb-c.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
+
+#define ONLY_AN_OPERATOR                                                                           \
+    "only an operator can begin a new epoch (gantry topics new-epoch %" PRId32 " --help)"
 
 enum restore_stage {
     RESTORE_ASKING,
@@ -41,11 +44,12 @@ struct restore {
     int64_t state_begin, state_end;
     int64_t input_begin[TOPIC_COUNT], input_end[TOPIC_COUNT];
 
-    struct map *records; /* key -> struct buf *, the newest of promoter.state */
-    bool any_checkpoint; /* a record with a checkpoint's key, readable or not */
-    Gantry__V1__PromoterState *candidates[2]; /* newest first */
-    int slots[2];
-    size_t candidate, candidate_count;
+    struct saved *saved;
+    size_t candidate; /* among the checkpoints, the newest first */
+    bool whole;       /* the ledger is folded from its first record */
+    /* Checkpoints of what the ledger has no more: the highest head (-1: none) and epoch. */
+    int64_t lost_head;
+    uint64_t lost_epoch;
 
     struct unpublished *unpublished, *unpublished_last;
     uint64_t folded;
@@ -67,32 +71,13 @@ static void unpublished_pop(struct restore *r)
     free(first);
 }
 
-static void record_free(void *arg)
-{
-    struct buf *record = arg;
-
-    if (record)
-        buf_release(record);
-    free(record);
-}
-
-static void forget_records(struct restore *r)
-{
-    map_free(r->records);
-    r->records = NULL;
-    for (size_t i = 0; i < r->candidate_count; i++)
-        if (r->candidates[i])
-            event_free(r->candidates[i]);
-    r->candidate_count = 0;
-}
-
 void restore_free(struct partition *p)
 {
     struct restore *r = p->restore;
 
     if (!r)
         return;
-    forget_records(r);
+    saved_free(r->saved);
     while (r->unpublished)
         unpublished_pop(r);
     free(r);
@@ -102,6 +87,11 @@ void restore_free(struct partition *p)
 bool restore_folds(const struct partition *p)
 {
     return p->restore->stage == RESTORE_FOLDING || p->restore->stage == RESTORE_GENESIS;
+}
+
+bool restore_is_whole(const struct partition *p)
+{
+    return p->restore->whole;
 }
 
 static void refuse(struct partition *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -163,6 +153,14 @@ static int publish_rest(struct partition *p, struct err *err)
     return 0;
 }
 
+static void refuse_early_end(struct partition *p)
+{
+    refuse(p,
+           "the ledger ends at offset %lld, but offset %lld was confirmed: records were "
+           "lost; " ONLY_AN_OPERATOR,
+           (long long)p->restore->ledger_end, (long long)p->restore->lost_head, p->number);
+}
+
 static bool genesis_fits(struct partition *p)
 {
     const struct restore *r = p->restore;
@@ -170,8 +168,8 @@ static bool genesis_fits(struct partition *p)
     if (!p->chain.begun) {
         refuse(p,
                "the ledger has records but no genesis that counts; is it Gantry's, and is its "
-               "beginning (offset %lld) there? Only an operator can begin a new epoch",
-               (long long)r->ledger_begin);
+               "beginning (offset %lld) there? If not, " ONLY_AN_OPERATOR,
+               (long long)r->ledger_begin, p->number);
         return false;
     }
     if (p->chain.partition != p->number || p->chain.partition_count != p->count) {
@@ -182,12 +180,17 @@ static bool genesis_fits(struct partition *p)
                p->chain.partition, p->chain.partition_count, p->number, p->count);
         return false;
     }
-    if (r->ledger_begin > 0 && (!p->genesis || !*p->genesis->operator_ ||
-                                p->genesis->supersedes_offset < r->ledger_begin)) {
+    if (r->ledger_begin > 0 &&
+        !(p->genesis && chain_knows_beginning(p->genesis, r->ledger_begin))) {
         refuse(p,
                "the ledger's beginning is missing: its first record is at offset %lld. Set its "
-               "retention to be unlimited; only an operator can begin a new epoch",
-               (long long)r->ledger_begin);
+               "retention to be unlimited; " ONLY_AN_OPERATOR,
+               (long long)r->ledger_begin, p->number);
+        return false;
+    }
+    if (r->lost_head >= 0 &&
+        !(p->genesis && chain_supersedes(p->genesis, r->lost_epoch, r->lost_head))) {
+        refuse_early_end(p);
         return false;
     }
     return true;
@@ -265,76 +268,23 @@ static void write_genesis(struct partition *p)
 
 /* ---- checkpoints and snapshots ---- */
 
-static Gantry__V1__PromoterState *state_record(struct restore *r, const char *key)
-{
-    const struct buf *record = map_get(r->records, key);
-    void *message;
-
-    if (!record ||
-        event_unpack(&message, TOPIC_PROMOTER_STATE, record->data, record->len, NULL) < 0)
-        return NULL;
-    return message;
-}
-
-static void read_candidates(struct restore *r)
-{
-    for (int slot = 0; slot < 2; slot++) {
-        char key[32];
-        Gantry__V1__PromoterState *state;
-
-        snprintf(key, sizeof(key), "@checkpoint/%d", slot);
-        r->any_checkpoint = r->any_checkpoint || map_get(r->records, key);
-        state = state_record(r, key);
-        if (state &&
-            (state->what_case != GANTRY__V1__PROMOTER_STATE__WHAT_CHECKPOINT ||
-             !state->checkpoint->genesis || state->checkpoint->head_hash.len != SHA256_SIZE)) {
-            event_free(state);
-            state = NULL;
-        }
-        if (!state)
-            continue;
-        r->candidates[r->candidate_count] = state;
-        r->slots[r->candidate_count++] = slot;
-    }
-    if (r->candidate_count == 2 &&
-        r->candidates[0]->checkpoint->head_offset < r->candidates[1]->checkpoint->head_offset) {
-        Gantry__V1__PromoterState *state = r->candidates[0];
-        int slot = r->slots[0];
-
-        r->candidates[0] = r->candidates[1];
-        r->slots[0] = r->slots[1];
-        r->candidates[1] = state;
-        r->slots[1] = slot;
-    }
-}
-
-static bool is_as_named(const Gantry__V1__Snapshot *snapshot, const Gantry__V1__SnapshotName *name)
-{
-    return str_eq(snapshot->pipeline, name->pipeline) && snapshot->sequence == name->sequence &&
-           name->decision_hash.len == SHA256_SIZE && snapshot->decision_hash.len == SHA256_SIZE &&
-           memcmp(snapshot->decision_hash.data, name->decision_hash.data, SHA256_SIZE) == 0;
-}
-
 static int load_snapshot(struct partition *p, const Gantry__V1__SnapshotName *name, struct err *err)
 {
-    Gantry__V1__PromoterState *state = state_record(p->restore, name->key);
+    Gantry__V1__PromoterState *state;
     const Gantry__V1__Snapshot *snapshot;
     struct pipeline *pipeline;
-    size_t key_len = strlen(name->key);
-    int rc = -1;
+    int rc;
 
-    if (!state || state->what_case != GANTRY__V1__PROMOTER_STATE__WHAT_SNAPSHOT || key_len < 2) {
-        err_set(err, ERR_NOT_FOUND, "snapshot %s is not there", name->key);
-        goto out;
-    }
+    if (saved_snapshot(p->restore->saved, name, &state, err) < 0)
+        return -1;
     snapshot = state->snapshot;
-    if (!is_as_named(snapshot, name) || pipelines_find(&p->pipelines, name->pipeline)) {
-        err_set(err, ERR_CONFLICT, "snapshot %s is of another Decision", name->key);
+    if (pipelines_find(&p->pipelines, name->pipeline)) {
+        rc = err_set(err, ERR_CONFLICT, "pipeline \"%s\" is named twice", name->pipeline);
         goto out;
     }
     pipeline = pipelines_add_encoded(&p->pipelines, name->pipeline, snapshot->state.data,
                                      snapshot->state.len, snapshot->deadline_ms);
-    pipeline->snapshot_slot = name->key[key_len - 1] == '1';
+    pipeline->snapshot_slot = name->key[strlen(name->key) - 1] == '1';
     pipeline->snapshot_sequence = name->sequence;
     memcpy(pipeline->snapshot_hash, name->decision_hash.data, SHA256_SIZE);
     rc = snapshot->deadline_ms == 0 ? pipeline_open(&p->pipelines, pipeline, err) : 0;
@@ -352,6 +302,12 @@ static int load_snapshots(struct partition *p, const Gantry__V1__Checkpoint *che
     return 0;
 }
 
+static void forget_saved(struct restore *r)
+{
+    saved_free(r->saved);
+    r->saved = NULL;
+}
+
 static void forget_pipelines(struct partition *p)
 {
     pipelines_release(&p->pipelines);
@@ -362,17 +318,33 @@ static void fold_from_beginning(struct partition *p)
 {
     struct restore *r = p->restore;
 
-    if (r->ledger_begin == 0 && r->ledger_end == 0 && !r->any_checkpoint) {
+    if (r->ledger_begin == 0 && r->ledger_end == 0 && !saved_any(r->saved)) {
         write_genesis(p);
+    } else if (r->ledger_begin == r->ledger_end && r->lost_head >= 0) {
+        refuse_early_end(p);
     } else if (r->ledger_begin == r->ledger_end) {
         refuse(p,
                "the ledger is empty (it ends at offset %lld) but was not before: its records were "
-               "deleted; only an operator can begin a new epoch",
-               (long long)r->ledger_end);
+               "deleted; " ONLY_AN_OPERATOR,
+               (long long)r->ledger_end, p->number);
     } else {
-        forget_records(r);
+        r->whole = true;
+        forget_saved(r);
         follow_ledger(p, r->ledger_begin, RESTORE_FOLDING);
     }
+}
+
+/* The ledger ends before its head. It was confirmed, so a promoter goes on only where an operator's
+ * genesis says that it may be lost, which the fold tells. */
+static bool is_lost(struct restore *r, const Gantry__V1__Checkpoint *checkpoint)
+{
+    if (checkpoint->head_offset < r->ledger_end)
+        return false;
+    if (checkpoint->head_offset > r->lost_head)
+        r->lost_head = checkpoint->head_offset;
+    if (checkpoint->genesis->epoch > r->lost_epoch)
+        r->lost_epoch = checkpoint->genesis->epoch;
+    return true;
 }
 
 /* Takes the next checkpoint whose snapshots are all as named; the ledger tells then whether its
@@ -382,9 +354,11 @@ static void next_candidate(struct partition *p)
     struct restore *r = p->restore;
     struct err err;
 
-    for (; r->candidate < r->candidate_count; r->candidate++) {
-        const Gantry__V1__Checkpoint *checkpoint = r->candidates[r->candidate]->checkpoint;
+    for (; r->candidate < saved_count(r->saved); r->candidate++) {
+        const Gantry__V1__Checkpoint *checkpoint = saved_checkpoint(r->saved, r->candidate);
 
+        if (is_lost(r, checkpoint) || p->distrust)
+            continue;
         if (load_snapshots(p, checkpoint, &err) == 0) {
             follow_ledger(p, checkpoint->head_offset, RESTORE_HEAD);
             return;
@@ -396,45 +370,17 @@ static void next_candidate(struct partition *p)
     fold_from_beginning(p);
 }
 
-static void chain_from(struct chain *chain, const Gantry__V1__Checkpoint *checkpoint)
-{
-    const Gantry__V1__Genesis *genesis = checkpoint->genesis;
-
-    chain->begun = true;
-    chain->epoch = genesis->epoch;
-    snprintf(chain->chain_id, sizeof(chain->chain_id), "%s", genesis->chain_id);
-    chain->partition = genesis->partition;
-    chain->partition_count = genesis->partition_count;
-    memcpy(chain->head, checkpoint->head_hash.data, SHA256_SIZE);
-    chain->head_offset = checkpoint->head_offset;
-    chain->time_ms = checkpoint->time_ms;
-    chain->published_below = checkpoint->published_below;
-    if (chain->published_below <= checkpoint->head_offset)
-        chain->published_below = checkpoint->head_offset + 1;
-    for (size_t i = 0; i < checkpoint->n_positions; i++) {
-        const Gantry__V1__Position *from = checkpoint->positions[i];
-        const struct topic_info *info = topic_find(from->topic);
-        struct chain_position *to;
-
-        if (!info)
-            continue;
-        to = &chain->positions[info->topic];
-        to->known = true;
-        to->next_offset = from->next_offset;
-        to->settled_offset = from->settled_offset;
-        snprintf(to->settled_ce_id, sizeof(to->settled_ce_id), "%s", from->settled_ce_id);
-    }
-}
-
 static void head_found(struct partition *p, const Gantry__V1__Checkpoint *checkpoint)
 {
     struct restore *r = p->restore;
 
-    chain_from(&p->chain, checkpoint);
+    for (size_t i = r->candidate; i < saved_count(r->saved); i++)
+        (void)is_lost(r, saved_checkpoint(r->saved, i));
+    chain_resume(&p->chain, checkpoint);
     p->genesis = event_clone(checkpoint->genesis);
-    p->checkpoint_slot = r->slots[r->candidate];
+    p->checkpoint_slot = saved_slot(r->saved, r->candidate);
     p->ledger_next = checkpoint->head_offset + 1;
-    forget_records(r);
+    forget_saved(r);
     r->stage = RESTORE_FOLDING;
     restore_advance(p);
 }
@@ -444,7 +390,7 @@ static void head_missing(struct partition *p)
     struct restore *r = p->restore;
 
     log_warn("checkpoint not used: its head is not in the ledger", LOG_I("partition", p->number),
-             LOG_I("head", r->candidates[r->candidate]->checkpoint->head_offset));
+             LOG_I("head", saved_checkpoint(r->saved, r->candidate)->head_offset));
     forget_pipelines(p);
     r->candidate++;
     next_candidate(p);
@@ -458,7 +404,7 @@ void restore_on_head(struct partition *p, const struct bus_record *record)
 
     if (r->stage != RESTORE_HEAD)
         return;
-    checkpoint = r->candidates[r->candidate]->checkpoint;
+    checkpoint = saved_checkpoint(r->saved, r->candidate);
     sha256(record->value, record->value_len, hash);
     if (record->offset == checkpoint->head_offset &&
         memcmp(hash, checkpoint->head_hash.data, SHA256_SIZE) == 0)
@@ -480,41 +426,19 @@ static void choose(struct partition *p)
     struct restore *r = p->restore;
 
     p->io->unfollow(TOPIC_PROMOTER_STATE, p->number, p->io->arg);
-    read_candidates(r);
-    if (p->distrust) {
+    saved_read(r->saved);
+    if (p->distrust)
         log_warn("snapshots are not used", LOG_I("partition", p->number));
-        r->candidate = r->candidate_count;
-    }
-    if (r->candidate_count > 0 && r->candidates[0]->checkpoint->head_offset >= r->ledger_end) {
-        refuse(p,
-               "the ledger ends at offset %lld, but offset %lld was confirmed: records were lost; "
-               "only an operator can begin a new epoch",
-               (long long)r->ledger_end, (long long)r->candidates[0]->checkpoint->head_offset);
-        return;
-    }
     next_candidate(p);
 }
 
 void partition_on_state(struct partition *p, const struct bus_record *record)
 {
     struct restore *r = p->restore;
-    char key[128];
 
     if (!r || r->stage != RESTORE_STATE)
         return;
-    if (record->key_len < sizeof(key)) {
-        memcpy(key, record->key, record->key_len);
-        key[record->key_len] = '\0';
-        if (!record->value) {
-            map_del(r->records, key);
-        } else {
-            struct buf *copy = mem_alloc(sizeof(*copy));
-
-            buf_init(copy, EVENT_VALUE_MAX);
-            buf_add(copy, record->value, record->value_len);
-            map_set(r->records, key, copy);
-        }
-    }
+    saved_put(r->saved, record->key, record->key_len, record->value, record->value_len);
     if (record->offset + 1 >= r->state_end)
         choose(p);
 }
@@ -575,7 +499,8 @@ void restore_begin(struct partition *p)
         ask[2 + i] = (struct bus_end){.topic = partition_inputs[i], .partition = p->number};
     p->restore = mem_alloc(sizeof(*p->restore));
     p->restore->started_mono_ms = partition_mono(p);
-    p->restore->records = map_new(record_free);
+    p->restore->saved = saved_new();
+    p->restore->lost_head = -1;
     question->p = p;
     question->generation = p->generation;
     partition_ref(p);

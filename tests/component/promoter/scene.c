@@ -216,9 +216,17 @@ static void free_state(void *state)
     engine_state_free(state);
 }
 
+static struct engine_state *state_of(struct walk *walk, const char *pipeline)
+{
+    if (!map_get(walk->states, pipeline))
+        map_set(walk->states, pipeline, engine_state_new(pipeline));
+    return map_get(walk->states, pipeline);
+}
+
 static void walk_decision(struct walk *walk, const Gantry__V1__Decision *decision,
                           const uint8_t hash[SHA256_SIZE])
 {
+    const Gantry__V1__Genesis *genesis;
     struct engine_records records = {0};
     struct err err;
 
@@ -235,11 +243,14 @@ static void walk_decision(struct walk *walk, const Gantry__V1__Decision *decisio
     for (size_t i = 0; i < records.count; i++)
         map_set(walk->published, records.items[i].meta.id, walk);
     engine_records_free(&records);
+    genesis = chain_genesis_of(decision);
+    for (size_t i = 0; genesis && i < genesis->n_numbers; i++)
+        engine_state_set_numbers(state_of(walk, genesis->numbers[i]->pipeline),
+                                 genesis->numbers[i]->next_release,
+                                 genesis->numbers[i]->next_sequence);
     if (!*decision->pipeline)
         return;
-    if (!map_get(walk->states, decision->pipeline))
-        map_set(walk->states, decision->pipeline, engine_state_new(decision->pipeline));
-    if (engine_fold(map_get(walk->states, decision->pipeline), decision, hash, &err) < 0)
+    if (engine_fold(state_of(walk, decision->pipeline), decision, hash, &err) < 0)
         fail_msg("cannot fold: %s", err.msg);
 }
 
@@ -256,6 +267,8 @@ static void walk_begin(struct walk *walk, struct scene *scene, int32_t partition
         uint8_t hash[SHA256_SIZE];
         struct err err;
 
+        if (log->items[i]->gone)
+            continue;
         if (event_parse((void **)&decision, TOPIC_LEDGER, log->items[i]->value,
                         log->items[i]->value_len, &err) < 0) {
             walk->voids++;
@@ -397,7 +410,7 @@ static void check_reader(struct scene *scene, int32_t partition)
 {
     const struct sim_log *log = &scene->sim->logs[TOPIC_EVENT][partition];
     struct map *distinct = map_new(NULL);
-    uint64_t sequence = 0;
+    uint64_t epoch = 0, sequence = 0;
     uint32_t index = 0;
     size_t taken = 0;
 
@@ -409,8 +422,11 @@ static void check_reader(struct scene *scene, int32_t partition)
                          log->items[i]->value_len, &err) < 0)
             fail_msg("an event cannot be read: %s", err.msg);
         map_set(distinct, id_of(log->items[i]), distinct);
-        if (event->order->sequence > sequence ||
-            (event->order->sequence == sequence && event->order->index > index)) {
+        if (event->order->epoch > epoch ||
+            (event->order->epoch == epoch &&
+             (event->order->sequence > sequence ||
+              (event->order->sequence == sequence && event->order->index > index)))) {
+            epoch = event->order->epoch;
             sequence = event->order->sequence;
             index = event->order->index;
             taken++;
@@ -454,6 +470,17 @@ static void check_states(struct scene *scene, const struct walk *walk, int32_t p
             buf_release(&a);
             buf_release(&b);
         }
+    }
+}
+
+void scene_check_states(struct scene *scene)
+{
+    for (int32_t p = 0; p < SIM_PARTITIONS; p++) {
+        struct walk walk;
+
+        walk_begin(&walk, scene, p);
+        check_states(scene, &walk, p);
+        walk_end(&walk);
     }
 }
 

@@ -39,6 +39,8 @@ uint64_t scene_check_chain(struct scene *scene, int32_t partition);
 /* All that must hold whatever happened: the chain, each input decided once, everything published
  * and nothing invented, readers lose nothing, promoters' states equal the ledger's. */
 void scene_check(struct scene *scene);
+/* Promoters' states equal the ledger's: what has to hold even where records were lost. */
+void scene_check_states(struct scene *scene);
 /* Decisions that counted and whose cause is this record. */
 size_t scene_caused(struct scene *scene, int32_t partition, const char *ce_id);
 /* Changes of a kind (what_case) that counted. */

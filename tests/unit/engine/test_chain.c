@@ -4,6 +4,7 @@
 #include "engine/chain.h"
 #include "events/event.h"
 #include "gantry/v1/decision.pb-c.h"
+#include "gantry/v1/state.pb-c.h"
 
 #define EPOCH 1700000000000ULL
 
@@ -248,6 +249,96 @@ static void a_decision_of_another_epoch_or_without_a_pipeline_stops_the_reader(v
     assert_int_equal(append(&l, &r), -1);
 }
 
+static void
+an_operators_genesis_from_nothing_is_void_where_there_is_a_chain_and_is_noticed(void **unused)
+{
+    struct ledger l;
+    struct record r;
+    (void)unused;
+    begin(&l);
+    genesis(&r, &(struct chain){0}, EPOCH + 7);
+    assert_false(chain_begins_anew(&l.chain, &r.decision)); /* names no operator */
+    r.genesis.operator_ = "ann";
+    assert_int_equal(append(&l, &r), CHAIN_VOID);
+    assert_true(chain_begins_anew(&l.chain, &r.decision));
+    r.genesis.epoch = EPOCH; /* one that this chain has left behind */
+    assert_false(chain_begins_anew(&l.chain, &r.decision));
+    r.genesis.epoch = EPOCH + 7;
+    r.decision.previous.data = l.chain.head;
+    r.decision.previous.len = SHA256_SIZE;
+    assert_false(chain_begins_anew(&l.chain, &r.decision));
+    r.genesis.begins_at = 5;
+    chain_init(&l.chain);
+    r.decision.previous.len = 0;
+    assert_int_equal(append(&l, &r), CHAIN_COUNTS);
+}
+
+static void what_an_operator_did_not_know_of_is_not_excused(void **unused)
+{
+    struct record r;
+    (void)unused;
+    genesis(&r, &(struct chain){0}, EPOCH + 7);
+    r.genesis.begins_at = 5;
+    r.genesis.supersedes_offset = 80;
+    assert_true(chain_knows_beginning(&r.genesis, 0));
+    assert_false(chain_knows_beginning(&r.genesis, 5)); /* nobody ordered it */
+    assert_false(chain_supersedes(&r.genesis, EPOCH, 80));
+    r.genesis.operator_ = "ann";
+    assert_true(chain_knows_beginning(&r.genesis, 5));
+    assert_false(chain_knows_beginning(&r.genesis, 6));
+    assert_true(chain_supersedes(&r.genesis, EPOCH, 80));
+    assert_false(chain_supersedes(&r.genesis, EPOCH, 81));
+    assert_false(chain_supersedes(&r.genesis, EPOCH + 7, 60)); /* lost of the new epoch itself */
+}
+
+static void numbers_that_cannot_be_stop_the_reader(void **unused)
+{
+    struct ledger l;
+    struct record r;
+    Gantry__V1__PipelineNumbers numbers = GANTRY__V1__PIPELINE_NUMBERS__INIT, *list[] = {&numbers};
+    (void)unused;
+    begin(&l);
+    genesis(&r, &l.chain, EPOCH + 1);
+    r.genesis.operator_ = "ann";
+    r.genesis.n_numbers = 1;
+    r.genesis.numbers = list;
+    numbers.pipeline = "No Name";
+    assert_int_equal(append(&l, &r), -1);
+    numbers.pipeline = "shop";
+    numbers.next_sequence = CHAIN_NUMBER_MAX + 1;
+    assert_int_equal(append(&l, &r), -1);
+    numbers.next_sequence = CHAIN_NUMBER_MAX;
+    assert_int_equal(append(&l, &r), CHAIN_COUNTS);
+}
+
+static void a_chain_goes_on_from_a_checkpoint_as_from_its_genesis(void **unused)
+{
+    struct ledger l;
+    struct record r;
+    struct chain resumed;
+    Gantry__V1__Checkpoint checkpoint = GANTRY__V1__CHECKPOINT__INIT;
+    Gantry__V1__Position *positions[] = {&r.position};
+    (void)unused;
+    begin(&l);
+    assert_int_equal(append(&l, position(&r, &l.chain, 5)), CHAIN_COUNTS);
+    genesis(&r, &(struct chain){0}, EPOCH);
+    r.position.topic = "source";
+    r.position.next_offset = 5;
+    r.position.settled_offset = 4;
+    r.position.settled_ce_id = "abc";
+    checkpoint.genesis = &r.genesis;
+    checkpoint.head_offset = 1;
+    checkpoint.head_hash.data = l.chain.head;
+    checkpoint.head_hash.len = SHA256_SIZE;
+    checkpoint.time_ms = l.chain.time_ms;
+    checkpoint.positions = positions;
+    checkpoint.n_positions = 1;
+    chain_resume(&resumed, &checkpoint);
+    resumed.counted = l.chain.counted;
+    l.chain.published_below = 2; /* only what is published is in a checkpoint */
+    assert_memory_equal(&resumed, &l.chain, sizeof(resumed));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +352,11 @@ int main(void)
         cmocka_unit_test(the_watermark_is_the_highest_of_all),
         cmocka_unit_test(what_this_version_does_not_know_stops_the_reader_and_is_never_void),
         cmocka_unit_test(a_decision_of_another_epoch_or_without_a_pipeline_stops_the_reader),
+        cmocka_unit_test(
+            an_operators_genesis_from_nothing_is_void_where_there_is_a_chain_and_is_noticed),
+        cmocka_unit_test(what_an_operator_did_not_know_of_is_not_excused),
+        cmocka_unit_test(numbers_that_cannot_be_stop_the_reader),
+        cmocka_unit_test(a_chain_goes_on_from_a_checkpoint_as_from_its_genesis),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
