@@ -4,79 +4,198 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/hex.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/sha256.h"
 #include "engine/chain.h"
 #include "engine/engine.h"
+#include "engine/links.h"
+#include "events/event.h"
 #include "gantry/v1/decision.pb-c.h"
 #include "services/cli/cli.h"
 
 #define BATCH 2000
 
+/* What is known of one pipeline. Where the ledger's beginning is missing, the state of a pipeline
+ * that is older than what is left cannot be made, and its Decisions are only linked. */
+struct history {
+    struct engine_state *state; /* NULL: not known */
+    uint64_t sequence;          /* of its last Decision; as `hash`, only where there is no state */
+    bool hashed;
+    uint8_t hash[SHA256_SIZE];
+};
+
 /* A walk over one ledger partition: the chain, each pipeline's own chain, and the state that the
  * engine folds. */
 struct walk {
     struct chain chain;
-    struct map *states; /* pipeline -> struct engine_state */
-    int64_t at;         /* the offset being looked at */
+    struct map *pipelines; /* name -> struct history */
+    json_t *epochs;
+    int64_t at; /* the offset being looked at */
     struct err err;
+    /* Where the beginning is missing, an operator's genesis tells which record before it counted,
+     * and that one's links which others: the walk begins once more with the first of them. */
+    struct links *links;
+    bool resumed;
+    int64_t resume_at; /* -1: not known */
+    uint8_t resume_head[SHA256_SIZE];
+    int32_t partition, partition_count;
 };
 
-static void free_state(void *value)
+static void history_free(void *value)
 {
-    engine_state_free(value);
+    struct history *history = value;
+
+    if (history)
+        engine_state_free(history->state);
+    free(history);
 }
 
-/* What a Decision says of its own pipeline must follow what that pipeline's state knows. */
-static int check_pipeline(struct walk *walk, const Gantry__V1__Decision *decision,
-                          const void *value, size_t len)
+static struct history *history_of(struct walk *walk, const char *pipeline, bool from_first)
 {
-    struct engine_state *state = map_get(walk->states, decision->pipeline);
-    uint8_t hash[SHA256_SIZE];
+    struct history *history = map_get(walk->pipelines, pipeline);
 
-    if (!state) {
-        state = engine_state_new(decision->pipeline);
-        map_set(walk->states, decision->pipeline, state);
+    if (!history) {
+        history = mem_alloc(sizeof(*history));
+        if (from_first)
+            history->state = engine_state_new(pipeline);
+        map_set(walk->pipelines, pipeline, history);
     }
-    if (decision->sequence != engine_state_sequence(state) + 1 && engine_state_sequence(state) != 0)
+    return history;
+}
+
+static int check_links(struct walk *walk, struct history *history,
+                       const Gantry__V1__Decision *decision)
+{
+    if (history->sequence != 0 && decision->sequence != history->sequence + 1)
         return err_set(&walk->err, ERR_INVALID, "pipeline %s: sequence %llu follows %llu",
                        decision->pipeline, (unsigned long long)decision->sequence,
-                       (unsigned long long)engine_state_sequence(state));
-    if (engine_state_sequence(state) != 0 &&
-        !ct_equal(decision->pipeline_previous.data, decision->pipeline_previous.len,
-                  engine_state_hash(state), SHA256_SIZE))
+                       (unsigned long long)history->sequence);
+    if (history->hashed && !ct_equal(decision->pipeline_previous.data,
+                                     decision->pipeline_previous.len, history->hash, SHA256_SIZE))
         return err_set(&walk->err, ERR_INVALID,
                        "pipeline %s: Decision %llu does not name the one before it",
                        decision->pipeline, (unsigned long long)decision->sequence);
-    sha256(value, len, hash);
-    return engine_fold(state, decision, hash, &walk->err);
+    return 0;
 }
 
-static int check_record(struct walk *walk, const void *value, size_t len)
+/* What a Decision says of its own pipeline must follow what is known of that pipeline. */
+static int check_pipeline(struct walk *walk, const Gantry__V1__Decision *decision,
+                          const void *value, size_t len)
+{
+    struct history *history =
+        history_of(walk, decision->pipeline, !walk->resumed || decision->sequence == 1);
+    uint8_t hash[SHA256_SIZE];
+
+    sha256(value, len, hash);
+    if (history->state)
+        return engine_fold(history->state, decision, hash, &walk->err);
+    if (check_links(walk, history, decision) < 0)
+        return -1;
+    history->sequence = decision->sequence;
+    history->hashed = true;
+    memcpy(history->hash, hash, SHA256_SIZE);
+    return 0;
+}
+
+static void take_numbers(struct walk *walk, const Gantry__V1__PipelineNumbers *numbers)
+{
+    struct history *history = history_of(walk, numbers->pipeline, !walk->resumed);
+
+    if (history->state) {
+        engine_state_set_numbers(history->state, numbers->next_release, numbers->next_sequence);
+    } else if (numbers->next_sequence > history->sequence + 1) {
+        history->sequence = numbers->next_sequence - 1;
+        history->hashed = false;
+    }
+}
+
+static void take_genesis(struct walk *walk, const Gantry__V1__Decision *decision,
+                         const Gantry__V1__Genesis *genesis)
+{
+    for (size_t i = 0; i < genesis->n_numbers; i++)
+        take_numbers(walk, genesis->numbers[i]);
+    json_array_append_new(walk->epochs,
+                          json_pack("{s:I, s:I, s:s, s:s, s:I, s:I}", "epoch",
+                                    (json_int_t)genesis->epoch, "offset", (json_int_t)walk->at,
+                                    "operator", genesis->operator_, "reason", genesis->reason,
+                                    "supersedesOffset", (json_int_t)genesis->supersedes_offset,
+                                    "timeMs", (json_int_t)decision->time_ms));
+}
+
+/* Before anything counted: remembers how the records hang together, until an operator's genesis
+ * names one of them. */
+static void look_for_end_of_loss(struct walk *walk, const Gantry__V1__Decision *decision,
+                                 const void *value, size_t len)
+{
+    const Gantry__V1__Genesis *genesis = chain_genesis_of(decision);
+    bool extends = decision->previous.len == SHA256_SIZE;
+    uint8_t hash[SHA256_SIZE];
+
+    if (genesis && extends && !str_empty(genesis->operator_)) {
+        walk->resume_at = links_first(walk->links, decision->previous.data, walk->resume_head);
+        walk->partition = genesis->partition;
+        walk->partition_count = genesis->partition_count;
+    }
+    sha256(value, len, hash);
+    links_add(walk->links, walk->at, hash, extends ? decision->previous.data : NULL);
+}
+
+static void resume(struct walk *walk, const Gantry__V1__Decision *decision)
+{
+    chain_init(&walk->chain);
+    walk->chain.begun = true;
+    walk->chain.epoch = chain_genesis_of(decision) ? decision->epoch - 1 : decision->epoch;
+    walk->chain.partition = walk->partition;
+    walk->chain.partition_count = walk->partition_count;
+    walk->chain.head_offset = walk->at - 1;
+    memcpy(walk->chain.head, walk->resume_head, SHA256_SIZE);
+    walk->resumed = true;
+}
+
+static int check_decision(struct walk *walk, const Gantry__V1__Decision *decision,
+                          const void *value, size_t len)
 {
     enum chain_verdict verdict;
+
+    if (walk->resume_at == walk->at && !walk->resumed)
+        resume(walk, decision);
+    if (chain_fold(&walk->chain, value, len, decision, walk->at, &verdict, &walk->err) < 0)
+        return -1;
+    if (!walk->chain.begun) {
+        look_for_end_of_loss(walk, decision, value, len);
+        return 0;
+    }
+    if (verdict == CHAIN_VOID)
+        return 0;
+    if (chain_genesis_of(decision))
+        take_genesis(walk, decision, chain_genesis_of(decision));
+    return str_empty(decision->pipeline) ? 0 : check_pipeline(walk, decision, value, len);
+}
+
+/* What is no Decision at all extends nothing; what counts has to be one that readers accept. */
+static int check_record(struct walk *walk, const void *value, size_t len)
+{
+    uint64_t counted = walk->chain.counted;
     void *message;
-    Gantry__V1__Decision *decision;
     int rc;
 
-    if (event_unpack(&message, TOPIC_LEDGER, value, len, &walk->err) < 0)
-        return -1;
-    decision = message;
-    rc = chain_fold(&walk->chain, value, len, decision, walk->at, &verdict, &walk->err);
-    if (rc == 0 && verdict == CHAIN_COUNTS && decision->pipeline && *decision->pipeline)
-        rc = check_pipeline(walk, decision, value, len);
+    if (event_parse(&message, TOPIC_LEDGER, value, len, NULL) < 0) {
+        walk->chain.voided++;
+        return 0;
+    }
+    rc = check_decision(walk, message, value, len);
+    if (rc == 0 && walk->chain.counted > counted)
+        rc = event_check(TOPIC_LEDGER, message, &walk->err);
     event_free(message);
     return rc;
 }
 
-/* A batch: repeated [u64 offset][u32 length][value], big-endian. Returns the number of records, -1:
- * a break. */
-static int64_t check_batch(struct walk *walk, const char *data, size_t len)
+/* A batch: repeated [u64 offset][u32 length][value], big-endian. -1: a break. */
+static int check_batch(struct walk *walk, const char *data, size_t len)
 {
-    int64_t count = 0;
-
     while (len >= 12) {
         uint64_t offset;
         uint32_t size;
@@ -89,11 +208,12 @@ static int64_t check_batch(struct walk *walk, const char *data, size_t len)
             return err_set(&walk->err, ERR_INVALID, "the console's answer is cut off");
         if (check_record(walk, data + 12, size) < 0)
             return -1;
+        if (walk->resume_at >= 0 && !walk->resumed)
+            break;
         data += 12 + size;
         len -= 12 + size;
-        count++;
     }
-    return count;
+    return 0;
 }
 
 static int walk_partition(struct cli *cli, struct walk *walk, long long partition, int64_t begin,
@@ -123,34 +243,97 @@ static int walk_partition(struct cli *cli, struct walk *walk, long long partitio
             api_reply_release(&reply);
             return cli_fail(EXIT_UNREACHABLE, "the console did not say where the ledger goes on");
         }
-        next = begin;
+        next = walk->resume_at >= 0 && !walk->resumed ? walk->resume_at : begin;
         api_reply_release(&reply);
     }
     return EXIT_DONE;
 }
 
+/* A walk in which nothing counted, though something was there once. */
+static int check_begun(struct walk *walk, int64_t begin, int64_t end)
+{
+    if (walk->chain.begun || end == 0)
+        return EXIT_DONE;
+    walk->at = begin;
+    if (begin == end)
+        err_set(&walk->err, ERR_INVALID, "all of its records were deleted");
+    else
+        err_set(&walk->err, ERR_INVALID, "no genesis counts, so none of its records is known to%s",
+                begin > 0 ? "; its beginning is missing" : "");
+    return EXIT_BAD_END;
+}
+
+static size_t count_unknown(const struct walk *walk)
+{
+    size_t count = 0;
+
+    for (struct map_iter it = {0}; map_next(walk->pipelines, &it);)
+        count += !((const struct history *)it.value)->state;
+    return count;
+}
+
+static json_t *result_of(const struct walk *walk, long long number, bool holds)
+{
+    char head[SHA256_HEX_SIZE];
+
+    hex_encode(walk->chain.head, SHA256_SIZE, head);
+    return json_pack(
+        "{s:I, s:b, s:I, s:I, s:I, s:s, s:I, s:s, s:O, s:I, s:I}", "partition", (json_int_t)number,
+        "holds", holds, "decisions", (json_int_t)walk->chain.counted, "void",
+        (json_int_t)walk->chain.voided, "pipelines", (json_int_t)map_count(walk->pipelines), "head",
+        walk->chain.counted ? head : "", "breakAt", (json_int_t)(holds ? -1 : walk->at), "reason",
+        holds ? "" : walk->err.msg, "epochs", walk->epochs, "missingBelow",
+        (json_int_t)(walk->resumed ? walk->resume_at : 0), "pipelinesUnknown",
+        (json_int_t)count_unknown(walk));
+}
+
 /* One partition, with what to say of it. */
 static int verify(struct cli *cli, const json_t *partition, json_t *results)
 {
-    struct walk walk = {.states = map_new(free_state)};
+    struct walk walk = {.pipelines = map_new(history_free),
+                        .epochs = json_array(),
+                        .links = links_new(),
+                        .resume_at = -1};
+    int64_t begin = jnum(partition, "begin"), end = jnum(partition, "end");
     long long number = (long long)jnum(partition, "partition");
-    char head[SHA256_HEX_SIZE] = "";
     int rc;
 
     chain_init(&walk.chain);
-    rc = walk_partition(cli, &walk, number, jnum(partition, "begin"), jnum(partition, "end"));
-    hex_encode(walk.chain.head, SHA256_SIZE, head);
+    rc = walk_partition(cli, &walk, number, begin, end);
+    if (rc == EXIT_DONE)
+        rc = check_begun(&walk, begin, end);
     if (rc == EXIT_DONE || rc == EXIT_BAD_END)
-        json_array_append_new(
-            results,
-            json_pack("{s:I, s:b, s:I, s:I, s:I, s:s, s:I, s:s}", "partition", (json_int_t)number,
-                      "holds", rc == EXIT_DONE, "decisions", (json_int_t)walk.chain.counted, "void",
-                      (json_int_t)walk.chain.voided, "pipelines",
-                      (json_int_t)map_count(walk.states), "head", walk.chain.counted ? head : "",
-                      "breakAt", (json_int_t)(rc == EXIT_DONE ? -1 : walk.at), "reason",
-                      rc == EXIT_DONE ? "" : walk.err.msg));
-    map_free(walk.states);
+        json_array_append_new(results, result_of(&walk, number, rc == EXIT_DONE));
+    links_free(walk.links);
+    json_decref(walk.epochs);
+    map_free(walk.pipelines);
     return rc;
+}
+
+/* What operators did to a partition, below the table. */
+static void print_epochs(const json_t *result)
+{
+    long long missing = (long long)jnum(result, "missingBelow");
+    long long unknown = (long long)jnum(result, "pipelinesUnknown");
+    const json_t *epoch;
+    size_t i;
+
+    json_array_foreach(jget(result, "epochs"), i, epoch)
+    {
+        char time[CLOCK_RFC3339_SIZE];
+
+        if (!*jstr(epoch, "operator"))
+            continue;
+        clock_rfc3339(jnum(epoch, "timeMs"), time);
+        printf("partition %lld: epoch %lld since offset %lld, begun by %s on %.10s: %s\n",
+               (long long)jnum(result, "partition"), (long long)jnum(epoch, "epoch"),
+               (long long)jnum(epoch, "offset"), jstr(epoch, "operator"), time,
+               jstr(epoch, "reason"));
+    }
+    if (missing)
+        printf("partition %lld: nothing below offset %lld can be checked%s\n",
+               (long long)jnum(result, "partition"), missing,
+               unknown ? ", nor the state of pipelines that are older" : "");
 }
 
 static void print_results(const struct cli *cli, const json_t *results)
@@ -177,6 +360,10 @@ static void print_results(const struct cli *cli, const json_t *results)
         table_cell(table, "quiet", "%.12s", jstr(row, "head"));
     }
     table_print(table, cli->color);
+    json_array_foreach(results, i, row)
+    {
+        print_epochs(row);
+    }
 }
 
 int cmd_audit_verify(struct cli *cli, int argc, char **argv)

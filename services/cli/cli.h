@@ -165,6 +165,7 @@ int cmd_token_list(struct cli *cli, int argc, char **argv);
 int cmd_token_delete(struct cli *cli, int argc, char **argv);
 int cmd_topics_create(struct cli *cli, int argc, char **argv);
 int cmd_topics_check(struct cli *cli, int argc, char **argv);
+int cmd_topics_new_epoch(struct cli *cli, int argc, char **argv);
 int cmd_audit_verify(struct cli *cli, int argc, char **argv);
 
 /* The table's entry of a command, for its help and its errors. */

@@ -59,6 +59,29 @@ static const struct cli_command commands[] = {
      cmd_topics_create},
     {"topics check", "--config FILE",
      "Compare the Kafka topics with what Gantry needs; exit 1 if not so.", NULL, cmd_topics_check},
+    {"topics new-epoch", "PARTITION --reason TEXT",
+     "Begin a new epoch of a ledger partition that lost records; the promoter refuses until then.",
+     "The promoter stops where the ledger's beginning is missing, where it ends before what was "
+     "confirmed, and where it\n"
+     "was emptied: only a person can know that those records will not come back. Try that first: a "
+     "restored disk or a\n"
+     "mirror loses nothing, a new epoch gives them up. And cure the cause (`gantry topics check`), "
+     "or it happens again.\n"
+     "\n"
+     "This reads the partition and promoter.state, shows what is missing and what a new epoch "
+     "would "
+     "go on from, asks,\n"
+     "appends a genesis that names you and the reason, and reads back whether it counts. Promoters "
+     "may run meanwhile;\n"
+     "they go on by themselves within 30 s. Every id made from then on names the new epoch.\n"
+     "\n"
+     "Where no genesis and no checkpoint is left, nothing tells which numbers were given: write "
+     "each pipeline's next\n"
+     "release, and its next sequence where you know it, into a file for --numbers:\n"
+     "  shop: {release: 43, sequence: 901}\n"
+     "\n"
+     "  gantry topics new-epoch 3 --config gantry.yaml --reason 'retention was on until Tuesday'",
+     cmd_topics_new_epoch},
     {"audit verify", "[PARTITION]",
      "Walk the ledger's chain and name the first break; exit 1 if there is one.", NULL,
      cmd_audit_verify},

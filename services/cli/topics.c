@@ -1,26 +1,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bus/bus.h"
-#include "conf/conf.h"
-#include "loop/loop.h"
-#include "services/cli/cli.h"
-#include "svc/svc.h"
+#include "services/cli/topics.h"
 
-#define TIMEOUT_MS 30000
-
-struct topics {
-    struct svc_conf conf;
-    struct conf_section sections[2];
-    struct loop *loop;
-    struct bus *bus;
-    struct strv problems;
-    struct err err;
-    bool done;
-    size_t made;
-};
-
-static void topics_close(struct topics *topics)
+void topics_close(struct topics *topics)
 {
     bus_free(topics->bus);
     loop_free(topics->loop);
@@ -28,7 +11,7 @@ static void topics_close(struct topics *topics)
     strv_release(&topics->problems);
 }
 
-static int topics_open(struct topics *topics, const char *config)
+int topics_open(struct topics *topics, const char *config)
 {
     struct bus_conf bus = {.service = "cli", .instance = "cli"};
     struct err err;
@@ -80,7 +63,7 @@ int cmd_topics_create(struct cli *cli, int argc, char **argv)
         if (!replication)
             replication = str_eq(topics.conf.durability, "single") ? 1 : 3;
         if (bus_topics_create(topics.bus, (int32_t)topics.conf.partitions, (int32_t)replication,
-                              TIMEOUT_MS, report, &topics, &topics.err) < 0)
+                              TOPICS_TIMEOUT_MS, report, &topics, &topics.err) < 0)
             rc = cli_fail(EXIT_UNREACHABLE, "%s", topics.err.msg);
         else
             printf("%zu made, %d in all\n", topics.made, (int)TOPIC_COUNT);
@@ -95,10 +78,25 @@ static void described(const struct bus_topic_state *states, size_t count, const 
     struct topics *topics = arg;
 
     topics->done = true;
-    if (err && err->code)
+    if (err && err->code) {
         topics->err = *err;
-    else
-        bus_topics_check(states, count, topics->conf.durability, &topics->problems);
+        return;
+    }
+    bus_topics_check(states, count, topics->conf.durability, &topics->problems);
+    for (size_t i = 0; i < count; i++)
+        if (states[i].topic == TOPIC_LEDGER && states[i].exists)
+            topics->partitions = states[i].partitions;
+}
+
+int topics_look(struct topics *topics, struct err *err)
+{
+    topics->done = false;
+    bus_topics_describe(topics->bus, TOPICS_TIMEOUT_MS, described, topics);
+    while (!topics->done)
+        loop_run_for(topics->loop, 1000, &topics->done);
+    if (topics->err.code)
+        *err = topics->err;
+    return topics->err.code ? -1 : 0;
 }
 
 int cmd_topics_check(struct cli *cli, int argc, char **argv)
@@ -118,10 +116,7 @@ int cmd_topics_check(struct cli *cli, int argc, char **argv)
         return rc > 0 ? EXIT_DONE : EXIT_USAGE;
     rc = topics_open(&topics, config);
     if (rc == 0) {
-        bus_topics_describe(topics.bus, TIMEOUT_MS, described, &topics);
-        while (!topics.done)
-            loop_run_for(topics.loop, 1000, &topics.done);
-        if (topics.err.code)
+        if (topics_look(&topics, &topics.err) < 0)
             rc = cli_fail(EXIT_UNREACHABLE, "%s", topics.err.msg);
         for (size_t i = 0; i < topics.problems.count; i++)
             printf("%s\n", topics.problems.items[i]);
