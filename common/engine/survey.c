@@ -343,7 +343,8 @@ static int merge_numbers(const struct survey *survey, const struct survey_order 
                            topic_partition(it.key, strlen(it.key), survey->partition_count));
         if (!known || (used && used->release > known->release))
             known = used ? used : known;
-        if (known && (given->release < known->release || given->sequence < known->sequence))
+        if (known && (given->release < known->release ||
+                      (given->sequence && given->sequence < known->sequence)))
             return err_set(err, ERR_INVALID,
                            "pipeline %s: its next release is at least %llu and its next sequence "
                            "at least %llu, and not %llu and %llu: a number is given once",

@@ -84,9 +84,10 @@ int survey_judge(struct survey *survey, struct err *err);
 struct survey_order {
     const char *by, *reason;
     int64_t now_ms;
-    const char *chain_id;      /* 32 hex digits, random */
-    bool force;                /* although nothing is wrong */
-    const struct map *numbers; /* pipeline -> struct survey_numbers; NULL: not given */
+    const char *chain_id; /* 32 hex digits, random */
+    bool force;           /* although nothing is wrong */
+    /* pipeline -> struct survey_numbers, a sequence of 0 being any; NULL: not given */
+    const struct map *numbers;
     const int64_t *input_ends; /* by topic: where inputs go on if nothing else tells; -1: from their
                                   beginning; NULL: all from their beginning */
 };
