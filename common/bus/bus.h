@@ -171,8 +171,8 @@ void bus_group_close(struct bus_group *group, void (*done)(void *arg), void *arg
 
 struct bus_follower_handler {
     void (*on_record)(struct bus_follower *follower, const struct bus_record *record, void *arg);
-    /* The partition was read to its end as it is now (told again each time the end is reached after
-     * more came). */
+    /* The partition was read to an end it had since it was added, and again each time the end is
+     * reached after more came. */
     void (*on_end)(struct bus_follower *follower, enum topic topic, int32_t partition,
                    int64_t end_offset, void *arg);
     void *arg;

@@ -24,6 +24,7 @@ struct toppar {
     int64_t commit_at;   /* a group's: set by its owner; -1: not */
     bool dirty;          /* a group's: settled since */
     bool ended;          /* a follower's: read to an end since it was added */
+    int64_t asked_end;   /* a follower's: that end, where it was asked for; 0: not known */
 };
 
 struct consumer;

@@ -1,30 +1,115 @@
+/* DESIGN. That the end of a partition is reached, librdkafka tells when a fetch comes back empty:
+ * at the end of all partitions Kafka holds it back for fetch.wait.max.ms. So the ends of partitions
+ * that were added are asked for beside it, and whichever tells first has told. */
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "bus/consumer.h"
 #include "log/log.h"
 
+#define ENDS_TIMEOUT_MS 3000 /* a shutdown waits for it, too */
+
+/* Outlives a follower that is freed before the answer. */
+struct asking {
+    struct bus_follower *follower; /* NULL: freed */
+};
+
 struct bus_follower {
     struct bus *bus;
     struct consumer consumer;
     struct bus_follower_handler handler;
     bool paused;
+    struct asking *asking;  /* NULL: nothing is being asked */
+    bool ask_again;         /* partitions were added meanwhile */
+    bool delivering, freed; /* a handler may free it */
 };
-
-static void on_record(void *arg, struct toppar *tp, const struct bus_record *record)
-{
-    struct bus_follower *follower = arg;
-    (void)tp;
-    follower->handler.on_record(follower, record, follower->handler.arg);
-}
 
 static void on_end(void *arg, struct toppar *tp, int64_t end_offset)
 {
     struct bus_follower *follower = arg;
     tp->ended = true;
+    tp->asked_end = 0;
     if (follower->handler.on_end)
         follower->handler.on_end(follower, tp->topic, tp->partition, end_offset,
                                  follower->handler.arg);
+}
+
+static void on_record(void *arg, struct toppar *tp, const struct bus_record *record)
+{
+    struct bus_follower *follower = arg;
+    bool end = tp->asked_end && record->offset + 1 >= tp->asked_end;
+    follower->delivering = true;
+    follower->handler.on_record(follower, record, follower->handler.arg);
+    follower->delivering = false;
+    if (follower->freed)
+        free(follower);
+    else if (end && (tp = consumer_find(&follower->consumer, record->topic, record->partition)) &&
+             tp->asked_end && tp->next >= tp->asked_end)
+        on_end(follower, tp, tp->next);
+}
+
+/* ---- the ends of partitions that were added ---- */
+
+static void ask_later(struct bus_follower *follower);
+
+static void take_end(struct bus_follower *follower, const struct bus_end *asked)
+{
+    struct toppar *tp = consumer_find(&follower->consumer, asked->topic, asked->partition);
+    if (!tp || tp->ended || tp->next == BUS_END)
+        return;
+    if (asked->begin == asked->end || tp->next >= asked->end)
+        on_end(follower, tp, asked->end);
+    else
+        tp->asked_end = asked->end;
+}
+
+static void on_ends(const struct bus_end *ends, size_t count, const struct err *err, void *arg)
+{
+    struct asking *asking = arg;
+    for (size_t i = 0; !err && i < count && asking->follower; i++)
+        take_end(asking->follower, &ends[i]);
+    if (asking->follower) {
+        asking->follower->asking = NULL;
+        if (asking->follower->ask_again)
+            ask_later(asking->follower);
+    }
+    free(asking);
+}
+
+static void ask_ends(void *arg)
+{
+    struct asking *asking = arg;
+    struct bus_follower *follower = asking->follower;
+    struct bus_end *ask = NULL;
+    size_t count = 0;
+    for (struct toppar *tp = NULL; follower && (tp = consumer_next(&follower->consumer, tp));) {
+        /* Where "from now on" is, only librdkafka's fetcher knows. */
+        if (tp->ended || tp->asked_end || tp->next == BUS_END)
+            continue;
+        ask = mem_realloc(ask, count + 1, sizeof(*ask));
+        ask[count++] = (struct bus_end){.topic = tp->topic, .partition = tp->partition};
+    }
+    if (count > 0) {
+        follower->ask_again = false;
+        bus_ends(follower->bus, ask, count, ENDS_TIMEOUT_MS, on_ends, asking);
+    } else {
+        if (follower)
+            follower->asking = NULL;
+        free(asking);
+    }
+    free(ask);
+}
+
+/* Posted: partitions are added many at a time. */
+static void ask_later(struct bus_follower *follower)
+{
+    if (follower->asking) {
+        follower->ask_again = true;
+        return;
+    }
+    follower->asking = mem_alloc(sizeof(*follower->asking));
+    follower->asking->follower = follower;
+    loop_post(follower->bus->loop, ask_ends, follower->asking);
 }
 
 /* Without a group nothing can become fatal in librdkafka 2.0.2 but a failed assertion of its own
@@ -65,8 +150,12 @@ void bus_follower_free(struct bus_follower *follower)
 {
     if (!follower)
         return;
+    if (follower->asking)
+        follower->asking->follower = NULL;
     consumer_release(&follower->consumer);
-    free(follower);
+    follower->freed = true;
+    if (!follower->delivering)
+        free(follower);
 }
 
 /* Assigns partitions that are new to the follower. */
@@ -88,6 +177,8 @@ static void add(struct bus_follower *follower, rd_kafka_topic_partition_list_t *
 {
     struct toppar *tp = consumer_find(&follower->consumer, topic, partition);
     if (tp) {
+        tp->ended = false;
+        tp->asked_end = 0;
         consumer_seek(&follower->consumer, tp, offset);
         return;
     }
@@ -120,6 +211,8 @@ static int assign_list(struct bus_follower *follower, rd_kafka_topic_partition_l
     int rc = 0;
     if (list->cnt > 0)
         rc = assign(follower, list, err);
+    if (rc == 0)
+        ask_later(follower);
     for (int i = 0; rc != 0 && i < list->cnt; i++) {
         enum topic topic = bus_topic_by_full_name(follower->bus, list->elems[i].topic);
         consumer_forget(&follower->consumer,

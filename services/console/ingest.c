@@ -16,9 +16,7 @@
 
 #define PAUSE_BYTES                                                                                \
     (4 * 1024 * 1024) /* read ahead of the writer; a pause throws away what was fetched */
-#define RESUME_BYTES (512 * 1024)
-#define ENDS_MS                                                                                    \
-    3000 /* a worker waits so long, at a shutdown too; without an answer on_end() tells */
+#define RESUME_BYTES   (512 * 1024)
 #define SETTLE_MS      5000
 #define SPACING_MS     25 /* of transactions: nobody sees it, and a busy pipeline costs a third */
 #define PRUNE_MORE_MS  500
@@ -47,13 +45,6 @@ struct place {
     int64_t next_offset; /* committed; 0: nothing yet, and always so of `access` */
     char last_id[64];    /* ce_id of the record before it */
     bool checked;        /* that record, or a later one, was seen since the start */
-    int64_t seen;        /* the next to come */
-    int64_t end;         /* where it ended when asked after the start; -1: not known */
-};
-
-/* Asks where the partitions end; outlives an ingest that is freed before the answer. */
-struct asking {
-    struct ingest *ingest;
 };
 
 struct ingest {
@@ -64,7 +55,6 @@ struct ingest {
     struct bus_follower *follower;
     struct loop_timer *prune;
     struct place *places[PLACE_COUNT]; /* [partitions] each */
-    struct asking *asking;
     struct metric *records, *undecodable;
     bool paused;
     bool complete; /* the file once held all there was */
@@ -200,67 +190,13 @@ static void item_committed(struct ingest *ingest, struct item *item)
     }
 }
 
-/* By the ends that were asked for: librdkafka says so itself only after a fetch that found nothing,
- * which the broker holds up for its longest. */
-static bool is_caught_up(const struct ingest *ingest)
-{
-    for (int i = 0; i < PLACE_COUNT; i++) {
-        for (int32_t p = 0; p < ingest->conf.partitions; p++) {
-            const struct place *place = &ingest->places[i][p];
-            if (place->end < 0 || place->seen < place->end)
-                return bus_follower_caught_up(ingest->follower);
-        }
-    }
-    return true;
-}
-
 static void complete_if_caught_up(struct ingest *ingest)
 {
-    if (ingest->completing || ingest->rebuilding || !is_caught_up(ingest))
+    if (ingest->completing || ingest->rebuilding || !bus_follower_caught_up(ingest->follower))
         return;
     ingest->access_known = true;
     ingest->completing = true;
     add_mark(ingest, ITEM_COMPLETE);
-}
-
-static void on_ends(const struct bus_end *ends, size_t count, const struct err *err, void *arg)
-{
-    struct asking *asking = arg;
-    struct ingest *ingest = asking->ingest;
-
-    if (ingest && (!err || err->code == ERR_NONE)) {
-        for (size_t i = 0; i < count; i++) {
-            /* Nothing to be read there: all of it was deleted by age. */
-            bool is_empty = ends[i].begin >= ends[i].end;
-            place_of(ingest, ends[i].topic, ends[i].partition)->end = is_empty ? 0 : ends[i].end;
-        }
-        complete_if_caught_up(ingest);
-    }
-    if (ingest)
-        ingest->asking = NULL;
-    free(asking);
-}
-
-static void ask_ends(struct ingest *ingest)
-{
-    size_t count = 0;
-    struct bus_end *ask = mem_alloc(sizeof(*ask) * PLACE_COUNT * (size_t)ingest->conf.partitions);
-
-    for (int i = 0; i < PLACE_COUNT; i++) {
-        for (int32_t p = 0; p < ingest->conf.partitions; p++)
-            ask[count++] = (struct bus_end){.topic = followed[i], .partition = p};
-    }
-    ingest->asking = mem_alloc(sizeof(*ingest->asking));
-    ingest->asking->ingest = ingest;
-    bus_ends(ingest->conf.svc->bus, ask, count, ENDS_MS, on_ends, ingest->asking);
-    free(ask);
-}
-
-static void forget_asking(struct ingest *ingest)
-{
-    if (ingest->asking)
-        ingest->asking->ingest = NULL;
-    ingest->asking = NULL;
 }
 
 static void on_committed(void *const *items, size_t count, void *arg)
@@ -366,8 +302,6 @@ static void on_record(struct bus_follower *follower, const struct bus_record *re
         if (check_place(ingest, record, &meta))
             add_record(ingest, record, &meta);
     }
-    place_of(ingest, record->topic, record->partition)->seen = record->offset + 1;
-    complete_if_caught_up(ingest);
 }
 
 static void on_end(struct bus_follower *follower, enum topic topic, int32_t partition,
@@ -398,7 +332,7 @@ static void read_places(struct ingest *ingest)
 {
     for (int i = 0; i < PLACE_COUNT; i++) {
         for (int32_t p = 0; p < ingest->conf.partitions; p++)
-            ingest->places[i][p] = (struct place){.end = -1};
+            ingest->places[i][p] = (struct place){0};
     }
     struct sqlite_rows *rows = sqlite_select(
         ingest->writer, "SELECT topic, partition, next_offset, last_id FROM positions");
@@ -409,7 +343,7 @@ static void read_places(struct ingest *ingest)
         if (index < 0 || partition < 0 || partition >= ingest->conf.partitions)
             continue;
         struct place *place = &ingest->places[index][partition];
-        place->next_offset = place->seen = sqlite_int(rows, 2);
+        place->next_offset = sqlite_int(rows, 2);
         snprintf(place->last_id, sizeof(place->last_id), "%s", sqlite_text(rows, 3));
     }
     sqlite_rows_end(rows);
@@ -486,7 +420,6 @@ static int begin(struct ingest *ingest, struct err *err)
                                  start_offset, ingest, err) != 0)
             return -1;
     }
-    ask_ends(ingest);
     return 0;
 }
 
@@ -518,7 +451,6 @@ static void rebuild(struct ingest *ingest, const char *why)
     ingest->complete = false;
     svc_ready(ingest->conf.svc, "read-model", false, "reading the topics");
     ingest->handler.rebuilding(ingest->handler.arg);
-    forget_asking(ingest);
     store_batch_close(ingest->batch, on_closed_for_rebuild, ingest);
 }
 
@@ -580,7 +512,6 @@ void ingest_free(struct ingest *ingest)
 {
     if (!ingest)
         return;
-    forget_asking(ingest);
     loop_timer_free(ingest->prune);
     bus_follower_free(ingest->follower);
     close_files(ingest);

@@ -141,30 +141,12 @@ static void on_revoke(struct bus_group *group, int32_t number, bool lost, void *
 
 /* ---- environments ---- */
 
-static void check_environments(struct promoter *app)
-{
-    if (app->environments_known)
-        return;
-    for (int32_t i = 0; i < app->partitions; i++)
-        if (app->slots[i].definition_end < 0 ||
-            app->slots[i].definition_below < app->slots[i].definition_end)
-            return;
-    app->environments_known = true;
-    log_info("environments read", LOG_I("count", environments_count(app->environments)));
-    svc_ready(app->svc, "environments", true, "");
-    for (int32_t i = 0; i < app->partitions; i++)
-        if (app->slots[i].partition)
-            partition_poke(app->slots[i].partition);
-}
-
 static void on_definition(struct bus_follower *follower, const struct bus_record *record, void *arg)
 {
     struct promoter *app = arg;
 
     (void)follower;
     environments_apply(app->environments, record);
-    app->slots[record->partition].definition_below = record->offset + 1;
-    check_environments(app);
 }
 
 static void on_definition_end(struct bus_follower *follower, enum topic topic, int32_t number,
@@ -172,42 +154,17 @@ static void on_definition_end(struct bus_follower *follower, enum topic topic, i
 {
     struct promoter *app = arg;
 
-    (void)follower;
     (void)topic;
-    app->slots[number].definition_below = end;
-    check_environments(app);
-}
-
-static void ask_definition_ends(struct promoter *app);
-
-static void on_definition_ends(const struct bus_end *ends, size_t count, const struct err *err,
-                               void *arg)
-{
-    struct promoter *app = arg;
-
-    if (app->stopping)
+    (void)number;
+    (void)end;
+    if (app->environments_known || !bus_follower_caught_up(follower))
         return;
-    if (err) {
-        ask_definition_ends(app);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) /* one that is empty has nothing to wait for */
-        app->slots[ends[i].partition].definition_end =
-            ends[i].begin < ends[i].end ? ends[i].end : 0;
-    check_environments(app);
-}
-
-/* Asked for rather than waited for: at the end of a topic Kafka answers only after
- * fetch.wait.max.ms. */
-static void ask_definition_ends(struct promoter *app)
-{
-    struct bus_end *ask = mem_alloc((size_t)app->partitions * sizeof(*ask));
-
+    app->environments_known = true;
+    log_info("environments read", LOG_I("count", environments_count(app->environments)));
+    svc_ready(app->svc, "environments", true, "");
     for (int32_t i = 0; i < app->partitions; i++)
-        ask[i] = (struct bus_end){.topic = TOPIC_DEFINITION, .partition = i};
-    bus_ends(app->svc->bus, ask, (size_t)app->partitions, DESCRIBE_TIMEOUT_MS, on_definition_ends,
-             app);
-    free(ask);
+        if (app->slots[i].partition)
+            partition_poke(app->slots[i].partition);
 }
 
 /* ---- topics ---- */
@@ -239,14 +196,12 @@ static int begin(struct promoter *app, int32_t partitions, struct err *err)
     app->slots = mem_alloc((size_t)partitions * sizeof(*app->slots));
     for (int32_t i = 0; i < partitions; i++) {
         app->slots[i].app = app;
-        app->slots[i].definition_end = -1;
         app->slots[i].timer = loop_timer_new(app->svc->loop, on_timer, &app->slots[i]);
     }
     if (bus_follower_new(&app->definition_reader, app->svc->bus, &definition_handler, err) < 0 ||
         bus_follower_add_all(app->definition_reader, TOPIC_DEFINITION, partitions, from_first, NULL,
                              err) < 0)
         return -1;
-    ask_definition_ends(app);
     return bus_group_new(&app->group, app->svc->bus, &group_conf, &group_handler, err);
 }
 
@@ -495,8 +450,8 @@ static void release(struct svc *svc)
     bus_producer_free(app->requests);
     bus_producer_free(app->events);
     bus_follower_free(app->definition_reader);
-    for (int topic = 0; topic < TOPIC_COUNT; topic++)
-        bus_follower_free(app->readers[topic]);
+    for (int i = 0; i < READER_COUNT; i++)
+        bus_follower_free(app->readers[i]);
     for (int32_t i = 0; i < app->partitions; i++)
         loop_timer_free(app->slots[i].timer);
     free(app->slots);

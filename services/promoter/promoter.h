@@ -16,6 +16,17 @@
 
 struct promoter;
 
+/* kafka_io.c says why. */
+enum reader {
+    READER_LEDGER,
+    READER_STATE, /* while partitions are restored */
+    READER_BUILD,
+    READER_DEPLOY,
+    READER_CUSTOM,
+    READER_REST, /* `definition`, `source`, `command`, `result.approval` */
+    READER_COUNT
+};
+
 struct promoter_conf {
     char *group;                 /* NULL: the bus's default */
     int64_t checkpoint_every_ms; /* after a change */
@@ -27,9 +38,7 @@ struct promoter_slot {
     struct partition *partition; /* NULL: not owned, or the topics are not as they must be */
     struct loop_timer *timer;
     bool assigned;
-    int64_t definition_below, definition_end; /* of `definition`: read so far, to be read; -1: not
-                                                 known yet */
-    bool reads_state;                         /* promoter.state of it is followed */
+    bool reads_state; /* promoter.state of it is followed */
 };
 
 struct promoter {
@@ -41,9 +50,8 @@ struct promoter {
     struct bus_producer *requests; /* to executors */
     struct bus_producer *events;   /* and all else that is published */
     struct bus_group *group;
-    struct bus_follower
-        *readers[TOPIC_COUNT];              /* `ledger`, inputs, promoter.state; NULL: not made */
-    struct bus_follower *definition_reader; /* environments, on all partitions */
+    struct bus_follower *readers[READER_COUNT]; /* NULL: not made */
+    struct bus_follower *definition_reader;     /* environments, on all partitions */
     struct environments *environments;
     bool environments_known;
     struct promoter_slot *slots;

@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "catalog.h"
-#include "catch_up.h"
 #include "heads.h"
 #include "hooks.h"
 #include "log/log.h"
@@ -47,8 +46,6 @@ static void on_record(struct bus_follower *follower, const struct bus_record *re
         log_warn("a record is passed over", LOG_S("topic", topic_info(record->topic)->name),
                  LOG_I("partition", record->partition), LOG_I("offset", record->offset),
                  LOG_E(&err));
-    if (!watcher->caught_up)
-        catch_up_seen(watcher->catch_up, record->topic, record->partition, record->offset + 1);
 }
 
 static void on_end(struct bus_follower *follower, enum topic topic, int32_t partition,
@@ -56,15 +53,11 @@ static void on_end(struct bus_follower *follower, enum topic topic, int32_t part
 {
     struct watcher *watcher = arg;
 
-    (void)follower;
-    if (!watcher->caught_up)
-        catch_up_seen(watcher->catch_up, topic, partition, end_offset);
-}
-
-static void on_caught_up(void *arg)
-{
-    struct watcher *watcher = arg;
-
+    (void)topic;
+    (void)partition;
+    (void)end_offset;
+    if (watcher->caught_up || watcher->stopping || !bus_follower_caught_up(follower))
+        return;
     watcher->caught_up = true;
     svc_ready(watcher->svc, "state", true, NULL);
     log_info("known heads and pipelines are read",
@@ -144,9 +137,6 @@ static int start_bus(struct watcher *watcher, struct err *err)
                                  err) != 0)
             return -1;
     }
-    watcher->catch_up =
-        catch_up_new(svc->loop, svc->bus, followed, sizeof(followed) / sizeof(followed[0]),
-                     partitions, on_caught_up, watcher);
     return bus_group_new(&watcher->group, svc->bus, &grouping, &group, err);
 }
 
@@ -203,7 +193,6 @@ void watcher_stop(struct svc *svc)
 
     watcher->stopping = true;
     loop_timer_cancel(watcher->refresh);
-    catch_up_stop(watcher->catch_up);
     remotes_stop(watcher->remotes, on_rounds_ended, watcher);
 }
 
@@ -212,7 +201,6 @@ void watcher_release(struct svc *svc)
     struct watcher *watcher = svc->app;
 
     loop_timer_free(watcher->refresh);
-    catch_up_free(watcher->catch_up);
     bus_follower_free(watcher->follower);
     bus_producer_free(watcher->producer);
     remotes_free(watcher->remotes);

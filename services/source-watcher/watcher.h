@@ -27,7 +27,6 @@ struct watcher {
     struct bus_producer *producer;
     struct bus_follower *follower;
     struct bus_group *group;
-    struct catch_up *catch_up;
     struct catalog *catalog;
     struct heads *heads;
     struct reporter *reporter;
