@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "engine/links.h"
+#include "engine/saved.h"
 #include "engine/survey.h"
 #include "gantry/v1/decision.pb-c.h"
+#include "gantry/v1/state.pb-c.h"
 
 #define EPOCH  1700000000000ULL
 #define COUNT  4
@@ -266,6 +268,54 @@ what_nothing_tells_goes_on_at_the_inputs_ends_but_definitions_are_read_again(voi
     map_free(none);
 }
 
+static void put_checkpoint(struct fixture *f, const char *key, uint64_t epoch, int64_t head,
+                           int64_t source)
+{
+    Gantry__V1__PromoterState state = GANTRY__V1__PROMOTER_STATE__INIT;
+    Gantry__V1__Checkpoint checkpoint = GANTRY__V1__CHECKPOINT__INIT;
+    Gantry__V1__Genesis message = GANTRY__V1__GENESIS__INIT;
+    Gantry__V1__Position position = GANTRY__V1__POSITION__INIT, *positions[] = {&position};
+    struct buf value;
+    message.epoch = epoch;
+    message.chain_id = CHAIN;
+    message.partition = NUMBER;
+    message.partition_count = COUNT;
+    position.topic = "source";
+    position.next_offset = source;
+    position.settled_offset = source - 1;
+    position.settled_ce_id = "abc";
+    checkpoint.genesis = &message;
+    checkpoint.head_offset = head;
+    checkpoint.head_hash.data = f->head;
+    checkpoint.head_hash.len = SHA256_SIZE;
+    checkpoint.time_ms = f->time_ms;
+    checkpoint.positions = positions;
+    checkpoint.n_positions = 1;
+    state.what_case = GANTRY__V1__PROMOTER_STATE__WHAT_CHECKPOINT;
+    state.checkpoint = &checkpoint;
+    buf_init(&value, EVENT_VALUE_MAX);
+    assert_int_equal(event_pack(&value, &state, &f->err), 0);
+    survey_state(&f->survey, key, strlen(key), value.data, value.len);
+    buf_release(&value);
+}
+
+static void of_two_checkpoints_that_of_the_later_epoch_is_the_newer(void **state)
+{
+    struct fixture *f = *state;
+    survey_init(&f->survey, NUMBER, COUNT, 0, 0);
+    put_checkpoint(f, "@checkpoint/0", EPOCH + 5, 20, 7); /* after an early end */
+    put_checkpoint(f, "@checkpoint/1", EPOCH, 80, 9);
+    assert_int_equal(survey_judge(&f->survey, &f->err), 0);
+    assert_int_equal(f->survey.faults, SURVEY_EMPTIED | SURVEY_END);
+    assert_int_equal(saved_slot(f->survey.saved, 0), 0);
+    assert_int_equal(f->survey.lost_head, 80);
+    assert_int_equal(f->survey.epoch_max, EPOCH + 5);
+    Gantry__V1__Decision *made = ordered(f);
+    assert_int_equal(made->positions[0]->next_offset, 7);
+    assert_int_equal(made->changes[0]->genesis->supersedes_offset, 80);
+    event_free(made);
+}
+
 static void a_pipeline_of_another_partition_is_not_given_numbers(void **state)
 {
     struct fixture *f = *state;
@@ -308,6 +358,7 @@ int main(void)
         TEST(the_genesis_extends_the_last_that_counted_and_is_beyond_it_in_epoch_and_time),
         TEST(where_no_genesis_is_left_numbers_and_positions_go_on_from_what_the_records_say),
         TEST(what_nothing_tells_goes_on_at_the_inputs_ends_but_definitions_are_read_again),
+        TEST(of_two_checkpoints_that_of_the_later_epoch_is_the_newer),
         TEST(a_pipeline_of_another_partition_is_not_given_numbers),
         TEST(another_partition_count_and_a_broken_chain_are_no_losses),
     };
