@@ -1,6 +1,7 @@
 /* DESIGN. That the end of a partition is reached, librdkafka tells when a fetch comes back empty:
  * at the end of all partitions Kafka holds it back for fetch.wait.max.ms. So the ends of partitions
- * that were added are asked for beside it, and whichever tells first has told. */
+ * that were added are asked for beside it, and whichever tells first has told. A partition that is
+ * wanted from now on is assigned when that answer says where that is. */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -8,6 +9,7 @@
 #include "log/log.h"
 
 #define ENDS_TIMEOUT_MS 3000 /* a shutdown waits for it, too */
+#define ASK_AGAIN_MS    50
 
 /* Outlives a follower that is freed before the answer. */
 struct asking {
@@ -19,8 +21,10 @@ struct bus_follower {
     struct consumer consumer;
     struct bus_follower_handler handler;
     bool paused;
-    struct asking *asking;  /* NULL: nothing is being asked */
-    bool ask_again;         /* partitions were added meanwhile */
+    struct bus_end *later; /* wanted from now on, not assigned yet */
+    size_t later_count;
+    struct asking *asking; /* NULL: nothing is being asked */
+    struct loop_timer *ask_timer;
     bool delivering, freed; /* a handler may free it */
 };
 
@@ -48,70 +52,6 @@ static void on_record(void *arg, struct toppar *tp, const struct bus_record *rec
         on_end(follower, tp, tp->next);
 }
 
-/* ---- the ends of partitions that were added ---- */
-
-static void ask_later(struct bus_follower *follower);
-
-static void take_end(struct bus_follower *follower, const struct bus_end *asked)
-{
-    struct toppar *tp = consumer_find(&follower->consumer, asked->topic, asked->partition);
-    if (!tp || tp->ended || tp->next == BUS_END)
-        return;
-    if (asked->begin == asked->end || tp->next >= asked->end)
-        on_end(follower, tp, asked->end);
-    else
-        tp->asked_end = asked->end;
-}
-
-static void on_ends(const struct bus_end *ends, size_t count, const struct err *err, void *arg)
-{
-    struct asking *asking = arg;
-    for (size_t i = 0; !err && i < count && asking->follower; i++)
-        take_end(asking->follower, &ends[i]);
-    if (asking->follower) {
-        asking->follower->asking = NULL;
-        if (asking->follower->ask_again)
-            ask_later(asking->follower);
-    }
-    free(asking);
-}
-
-static void ask_ends(void *arg)
-{
-    struct asking *asking = arg;
-    struct bus_follower *follower = asking->follower;
-    struct bus_end *ask = NULL;
-    size_t count = 0;
-    for (struct toppar *tp = NULL; follower && (tp = consumer_next(&follower->consumer, tp));) {
-        /* Where "from now on" is, only librdkafka's fetcher knows. */
-        if (tp->ended || tp->asked_end || tp->next == BUS_END)
-            continue;
-        ask = mem_realloc(ask, count + 1, sizeof(*ask));
-        ask[count++] = (struct bus_end){.topic = tp->topic, .partition = tp->partition};
-    }
-    if (count > 0) {
-        follower->ask_again = false;
-        bus_ends(follower->bus, ask, count, ENDS_TIMEOUT_MS, on_ends, asking);
-    } else {
-        if (follower)
-            follower->asking = NULL;
-        free(asking);
-    }
-    free(ask);
-}
-
-/* Posted: partitions are added many at a time. */
-static void ask_later(struct bus_follower *follower)
-{
-    if (follower->asking) {
-        follower->ask_again = true;
-        return;
-    }
-    follower->asking = mem_alloc(sizeof(*follower->asking));
-    follower->asking->follower = follower;
-    loop_post(follower->bus->loop, ask_ends, follower->asking);
-}
-
 /* Without a group nothing can become fatal in librdkafka 2.0.2 but a failed assertion of its own
  * about the group; say so and stay. */
 static void on_fatal(void *arg, const struct err *err)
@@ -119,6 +59,10 @@ static void on_fatal(void *arg, const struct err *err)
     (void)arg;
     log_error("a follower of topics is lost", LOG_E(err));
 }
+
+static void ask_ends(void *arg);
+
+/* ---- life ---- */
 
 int bus_follower_new(struct bus_follower **out, struct bus *bus,
                      const struct bus_follower_handler *handler, struct err *err)
@@ -136,6 +80,7 @@ int bus_follower_new(struct bus_follower **out, struct bus *bus,
     follower->bus = bus;
     follower->handler = *handler;
     owner.arg = follower;
+    follower->ask_timer = loop_timer_new(bus->loop, ask_ends, follower);
     consumer_init(&follower->consumer, bus, &owner);
     if (bus_settings(bus, CLIENT_CONSUMER, fixed, &conf, err) != 0 ||
         consumer_start(&follower->consumer, conf, err) != 0) {
@@ -152,10 +97,27 @@ void bus_follower_free(struct bus_follower *follower)
         return;
     if (follower->asking)
         follower->asking->follower = NULL;
+    loop_timer_free(follower->ask_timer);
     consumer_release(&follower->consumer);
+    free(follower->later);
     follower->freed = true;
     if (!follower->delivering)
         free(follower);
+}
+
+/* ---- adding and removing ---- */
+
+static void ask_later(struct bus_follower *follower);
+
+static bool forget_later(struct bus_follower *follower, enum topic topic, int32_t partition)
+{
+    for (size_t i = 0; i < follower->later_count; i++) {
+        if (follower->later[i].topic != topic || follower->later[i].partition != partition)
+            continue;
+        follower->later[i] = follower->later[--follower->later_count];
+        return true;
+    }
+    return false;
 }
 
 /* Assigns partitions that are new to the follower. */
@@ -180,6 +142,14 @@ static void add(struct bus_follower *follower, rd_kafka_topic_partition_list_t *
         tp->ended = false;
         tp->asked_end = 0;
         consumer_seek(&follower->consumer, tp, offset);
+        return;
+    }
+    forget_later(follower, topic, partition);
+    if (offset == BUS_END) {
+        follower->later =
+            mem_realloc(follower->later, follower->later_count + 1, sizeof(*follower->later));
+        follower->later[follower->later_count++] =
+            (struct bus_end){.topic = topic, .partition = partition};
         return;
     }
     consumer_add(&follower->consumer, topic, partition, offset);
@@ -224,6 +194,81 @@ static int assign_list(struct bus_follower *follower, rd_kafka_topic_partition_l
     return rc;
 }
 
+static void take_end(struct bus_follower *follower, const struct bus_end *asked)
+{
+    struct toppar *tp = consumer_find(&follower->consumer, asked->topic, asked->partition);
+    if (!tp || tp->ended)
+        return;
+    if (asked->begin == asked->end || tp->next >= asked->end)
+        on_end(follower, tp, asked->end);
+    else
+        tp->asked_end = asked->end;
+}
+
+static void assign_later(struct bus_follower *follower, const struct bus_end *ends, size_t count)
+{
+    struct err err = {0};
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+    for (size_t i = 0; i < count; i++) {
+        if (forget_later(follower, ends[i].topic, ends[i].partition))
+            add(follower, list, ends[i].topic, ends[i].partition, ends[i].end);
+    }
+    if (assign_list(follower, list, &err) != 0)
+        log_error("cannot follow what comes", LOG_E(&err));
+}
+
+static void on_ends(const struct bus_end *ends, size_t count, const struct err *err, void *arg)
+{
+    struct asking *asking = arg;
+    if (asking->follower)
+        asking->follower->asking = NULL;
+    if (asking->follower && !err)
+        assign_later(asking->follower, ends, count);
+    for (size_t i = 0; !err && i < count && asking->follower; i++)
+        take_end(asking->follower, &ends[i]);
+    if (asking->follower && asking->follower->later_count > 0)
+        ask_later(asking->follower);
+}
+
+static size_t what_to_ask(const struct bus_follower *follower, struct bus_end **out)
+{
+    size_t count = follower->later_count;
+    struct bus_end *ask = mem_realloc(NULL, count + 1, sizeof(*ask));
+    for (size_t i = 0; i < count; i++)
+        ask[i] = follower->later[i];
+    for (struct toppar *tp = NULL; (tp = consumer_next(&follower->consumer, tp));) {
+        if (tp->ended || tp->asked_end)
+            continue;
+        ask = mem_realloc(ask, count + 1, sizeof(*ask));
+        ask[count++] = (struct bus_end){.topic = tp->topic, .partition = tp->partition};
+    }
+    *out = ask;
+    return count;
+}
+
+static void ask_ends(void *arg)
+{
+    struct bus_follower *follower = arg;
+    struct bus_end *ask;
+    if (follower->asking || !bus_connected(follower->bus, NULL)) {
+        loop_timer_arm(follower->ask_timer, ASK_AGAIN_MS);
+        return;
+    }
+    size_t count = what_to_ask(follower, &ask);
+    if (count > 0) {
+        follower->asking = mem_alloc(sizeof(*follower->asking));
+        follower->asking->follower = follower;
+        bus_ends_owned(follower->bus, ask, count, ENDS_TIMEOUT_MS, on_ends, follower->asking);
+    }
+    free(ask);
+}
+
+/* Soon: partitions are added many at a time. */
+static void ask_later(struct bus_follower *follower)
+{
+    loop_timer_arm(follower->ask_timer, 0);
+}
+
 int bus_follower_add(struct bus_follower *follower, enum topic topic, int32_t partition,
                      int64_t offset, struct err *err)
 {
@@ -249,6 +294,7 @@ int bus_follower_add_all(struct bus_follower *follower, enum topic topic, int32_
 void bus_follower_remove(struct bus_follower *follower, enum topic topic, int32_t partition)
 {
     struct toppar *tp = consumer_find(&follower->consumer, topic, partition);
+    forget_later(follower, topic, partition);
     if (!tp)
         return;
     consumer_resume(&follower->consumer, tp, ~0u);
@@ -286,5 +332,5 @@ bool bus_follower_caught_up(const struct bus_follower *follower)
         if (!tp->ended)
             return false;
     }
-    return true;
+    return follower->later_count == 0;
 }

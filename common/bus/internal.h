@@ -110,6 +110,11 @@ void health_probe(struct bus *bus);
 /* A client to ask with: any there is, a producer rather than a consumer; one made for it where
  * there is none. NULL: that failed. */
 struct client *bus_asker(struct bus *bus, struct err *err);
+/* As bus_ends(); `arg` is freed after done(), or instead of it where the bus was freed before. */
+void bus_ends_owned(struct bus *bus, const struct bus_end *ask, size_t count, int64_t timeout_ms,
+                    void (*done)(const struct bus_end *ends, size_t count, const struct err *err,
+                                 void *arg),
+                    void *arg);
 void bus_ref(struct bus *bus);
 void bus_unref(struct bus *bus);
 /* TOPIC_COUNT: none of ours. */

@@ -22,6 +22,7 @@ struct question {
     int64_t until_ms; /* monotonic */
     ends_fn *done;
     void *arg;
+    bool own_arg; /* to be freed */
     struct err err;
 };
 
@@ -120,22 +121,24 @@ static void done(void *arg)
     bool failed = q->err.code != ERR_NONE;
     if (!q->bus->closed)
         q->done(failed ? NULL : q->ends, failed ? 0 : q->count, failed ? &q->err : NULL, q->arg);
+    if (q->own_arg)
+        free(q->arg);
     bus_unref(q->bus);
     free(q->ends);
     free(q);
 }
 
 static void start(struct bus *bus, const struct bus_end *asked, size_t count, int64_t timeout_ms,
-                  bool times, ends_fn *fn, void *arg)
+                  const struct question *how)
 {
     struct question *q = mem_alloc(sizeof(*q));
-    *q = (struct question){.bus = bus, .count = count, .times = times};
+    *q = *how;
+    q->bus = bus;
+    q->count = count;
     q->ends = mem_alloc((count + 1) * sizeof(*asked));
     for (size_t i = 0; i < count; i++)
         q->ends[i] = asked[i];
     q->until_ms = clock_mono_ms() + timeout_ms;
-    q->done = fn;
-    q->arg = arg;
     bus_ref(bus);
     struct client *client = bus_asker(bus, &q->err);
     if (client) {
@@ -149,11 +152,18 @@ static void start(struct bus *bus, const struct bus_end *asked, size_t count, in
 void bus_ends(struct bus *bus, const struct bus_end *asked, size_t count, int64_t timeout_ms,
               ends_fn *fn, void *arg)
 {
-    start(bus, asked, count, timeout_ms, false, fn, arg);
+    start(bus, asked, count, timeout_ms, &(struct question){.done = fn, .arg = arg});
+}
+
+void bus_ends_owned(struct bus *bus, const struct bus_end *asked, size_t count, int64_t timeout_ms,
+                    ends_fn *fn, void *arg)
+{
+    start(bus, asked, count, timeout_ms,
+          &(struct question){.done = fn, .arg = arg, .own_arg = true});
 }
 
 void bus_offsets_at(struct bus *bus, const struct bus_end *asked, size_t count, int64_t timeout_ms,
                     ends_fn *fn, void *arg)
 {
-    start(bus, asked, count, timeout_ms, true, fn, arg);
+    start(bus, asked, count, timeout_ms, &(struct question){.times = true, .done = fn, .arg = arg});
 }
