@@ -248,7 +248,7 @@ static void judge_nothing(struct survey *survey)
         survey->numbers_complete = survey->numbers_complete || readable;
         if (survey->positions_known)
             continue;
-        survey->positions_known = checkpoint->n_positions > 0;
+        survey->positions_known = true;
         chain_take_positions(survey->positions, checkpoint->positions, checkpoint->n_positions);
     }
     if (survey->records > 0)

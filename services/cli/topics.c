@@ -1,10 +1,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "log/log.h"
 #include "services/cli/topics.h"
 
 void topics_close(struct topics *topics)
 {
+    if (topics->loop)
+        loop_drain(topics->loop); /* what was asked of Kafka beside a reading, and is not awaited */
     bus_free(topics->bus);
     loop_free(topics->loop);
     conf_release(topics->sections);
@@ -16,6 +19,7 @@ int topics_open(struct topics *topics, const char *config)
     struct bus_conf bus = {.service = "cli", .instance = "cli"};
     struct err err;
 
+    log_init("gantry", LOG_WARN, LOG_TEXT); /* what the commands say is said to people */
     topics->sections[0] = (struct conf_section){"common", svc_common_items, &topics->conf};
     if (conf_load(topics->sections, config, NULL, &err) < 0)
         return cli_fail(EXIT_USAGE, "%s", err.msg);
