@@ -399,7 +399,7 @@ void sim_fatal(struct sim *sim, int promoter, bool ledger)
         if (ledger)
             partition_on_ledger_producer_lost(pr->partitions[i]);
         else
-            partition_on_publisher_lost(pr->partitions[i]);
+            partition_on_publishers_lost(pr->partitions[i]);
     }
 }
 
