@@ -20,6 +20,7 @@ struct bus_follower {
     struct bus *bus;
     struct consumer consumer;
     struct bus_follower_handler handler;
+    bool introduced[TOPIC_COUNT];
     bool paused;
     struct bus_end *later; /* wanted from now on, not assigned yet */
     size_t later_count;
@@ -120,11 +121,32 @@ static bool forget_later(struct bus_follower *follower, enum topic topic, int32_
     return false;
 }
 
+/* Handles of topics that are new to the client: making one asks for the topic's leaders at once; a
+ * partition alone waits for that until a timer of a second has run out. */
+static size_t introduce(struct bus_follower *follower, const rd_kafka_topic_partition_list_t *list,
+                        rd_kafka_topic_t *handles[TOPIC_COUNT])
+{
+    size_t count = 0;
+    for (int i = 0; i < list->cnt; i++) {
+        enum topic topic = bus_topic_by_full_name(follower->bus, list->elems[i].topic);
+        if (follower->introduced[topic])
+            continue;
+        follower->introduced[topic] = true;
+        handles[count++] =
+            rd_kafka_topic_new(follower->consumer.client->rk, list->elems[i].topic, NULL);
+    }
+    return count;
+}
+
 /* Assigns partitions that are new to the follower. */
 static int assign(struct bus_follower *follower, const rd_kafka_topic_partition_list_t *list,
                   struct err *err)
 {
+    rd_kafka_topic_t *handles[TOPIC_COUNT];
+    size_t count = introduce(follower, list, handles);
     rd_kafka_error_t *error = rd_kafka_incremental_assign(follower->consumer.client->rk, list);
+    while (count > 0)
+        rd_kafka_topic_destroy(handles[--count]);
     if (!error)
         return 0;
     err_set(err, ERR_INTERNAL, "cannot follow a topic's partitions: %s",
@@ -133,7 +155,9 @@ static int assign(struct bus_follower *follower, const rd_kafka_topic_partition_
     return -1;
 }
 
-/* Adds a partition: one that is there already seeks, a new one goes on the list. */
+/* Adds a partition: one that is there already seeks, a new one goes on the list. From the beginning
+ * is from offset 0: the earliest would be a question of its own to Kafka, and by the time it is
+ * answered a fetch of other partitions is held for fetch.wait.max.ms. What is gone is skipped. */
 static void add(struct bus_follower *follower, rd_kafka_topic_partition_list_t *list,
                 enum topic topic, int32_t partition, int64_t offset)
 {
@@ -145,6 +169,8 @@ static void add(struct bus_follower *follower, rd_kafka_topic_partition_list_t *
         return;
     }
     forget_later(follower, topic, partition);
+    if (offset == BUS_BEGINNING)
+        offset = 0;
     if (offset == BUS_END) {
         follower->later =
             mem_realloc(follower->later, follower->later_count + 1, sizeof(*follower->later));
