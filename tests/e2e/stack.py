@@ -226,11 +226,15 @@ class Stack:
 
     # -- speaking to it
 
-    def secret(self, name, value):
+    def secret(self, name, value, builder=False):
+        """`builder`: its own user may read it, too."""
         path = self.secrets / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(value)
+        if builder and os.geteuid() == 0:
+            shutil.chown(path, group=os.environ.get("GANTRY_TEST_BUILDER_USER", "gantry-builder"))
+            path.chmod(0o640)
 
     def gantry(self, *args, token=True, check=True, stdin=None, timeout=120):
         env = dict(environment(), GANTRY_URL=f"http://127.0.0.1:{self.ports['console']}",
