@@ -96,7 +96,10 @@ int secret_read(struct buf *out, const char *secrets_dir, const char *name, stru
     path = mem_printf("%s/%s", secrets_dir, name);
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0) {
-        err_errno(err, errno, "no secret '%s' in '%s'", name, secrets_dir);
+        err_errno(err, errno,
+                  errno == EACCES ? "the secret '%s' in '%s' is not for this service's user"
+                                  : "no secret '%s' in '%s'",
+                  name, secrets_dir);
         goto out;
     }
     if (!S_ISREG(st.st_mode)) {
