@@ -159,6 +159,17 @@ static void the_end_is_told_each_time_it_is_reached(void **state)
     fixture_down(&f);
 }
 
+static void a_follower_may_go_while_its_ends_are_asked_for(void **state)
+{
+    for (int turns = 0; turns < 4; turns++) {
+        struct fixture f;
+        fixture_up(&f, *state, 2);
+        assert_int_equal(bus_follower_add_all(f.follower, TOPIC_SOURCE, 2, NULL, NULL, NULL), 0);
+        loop_run_for(f.side.loop, turns * 30, NULL);
+        fixture_down(&f);
+    }
+}
+
 static void only_what_comes_is_read_from_the_end(void **state)
 {
     struct fixture f;
@@ -413,6 +424,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_record_comes_as_it_was_produced),
         cmocka_unit_test(the_end_is_told_each_time_it_is_reached),
+        cmocka_unit_test(a_follower_may_go_while_its_ends_are_asked_for),
         cmocka_unit_test(only_what_comes_is_read_from_the_end),
         cmocka_unit_test(adding_a_partition_again_goes_on_elsewhere),
         cmocka_unit_test(others_go_on_when_partitions_are_added_and_removed),
