@@ -13,6 +13,9 @@ def second_of(make_stack, first):
     second.prepare()
     second.up()
     second.wait_ready()
+    for service in ("promoter", "builder", "deployer", "notifier", "source-watcher"):
+        eventually(lambda: any(line.startswith(service) and "assigned" in line for line in second.log.read_text().splitlines()), 60,
+                   f"the second {service} has partitions")
     return second
 
 
