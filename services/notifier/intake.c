@@ -11,11 +11,8 @@
 #include "log/log.h"
 #include "services/notifier/notifier.h"
 
-#define ENDS_MS  10000
-#define AGAIN_MS 1000
-/* A partition that was resumed at once after it came, before its fetcher had begun, was seen to
- * stand still. */
-#define SETTLE_MS         1000
+#define ENDS_MS           10000
+#define AGAIN_MS          1000
 #define PENDING_BYTES_MAX (8 * 1024 * 1024)
 
 /* An event whose rules are being told. */
@@ -264,7 +261,7 @@ static void on_assign(struct bus_group *group, int32_t partition, void *arg)
     intake->held[partition] = true;
     intake->ask_again = true;
     if (!loop_timer_armed(intake->retry_timer))
-        loop_timer_arm(intake->retry_timer, SETTLE_MS); /* once for all that come now */
+        loop_timer_arm(intake->retry_timer, 0); /* once for all that come now */
 }
 
 static void on_revoke(struct bus_group *group, int32_t partition, bool lost, void *arg)
@@ -295,7 +292,7 @@ void intake_read(struct intake *intake, int32_t partition, int64_t next)
 
 void intake_go_on(struct intake *intake)
 {
-    if (intake->ask_again && !loop_timer_armed(intake->retry_timer))
+    if (intake->ask_again)
         ask_ends(intake);
     let_go(intake);
 }
