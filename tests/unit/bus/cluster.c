@@ -98,6 +98,16 @@ void cluster_topic(struct cluster *cluster, enum topic topic, int32_t partitions
     rd_kafka_NewTopic_destroy(made);
 }
 
+void cluster_stores(struct cluster *cluster, bool stores)
+{
+    if (!cluster->mock)
+        return;
+    if (stores)
+        rd_kafka_mock_broker_set_up(cluster->mock, 1);
+    else
+        rd_kafka_mock_broker_set_down(cluster->mock, 1);
+}
+
 void side_up_on(struct side *side, struct loop *loop, struct cluster *cluster, const char *service,
                 const char *instance)
 {

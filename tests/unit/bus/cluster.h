@@ -25,6 +25,10 @@ void cluster_topic(struct cluster *cluster, enum topic topic, int32_t partitions
 /* Topics that somebody else made with this prefix are deleted at the end, too. */
 void cluster_will_delete(struct cluster *cluster, enum topic topic);
 
+/* Whether records are stored. A real broker stores none while the topic is missing; a mock cluster
+ * makes any topic that is asked for and is taken down instead. */
+void cluster_stores(struct cluster *cluster, bool stores);
+
 /* Runs tests on a mock cluster each and, where GANTRY_KAFKA is set, once more on that one; says
  * what was left out otherwise. A test's *state is its struct cluster. Returns failures. */
 struct CMUnitTest;

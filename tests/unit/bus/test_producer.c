@@ -201,6 +201,7 @@ static void after_a_fatal_error_what_waits_is_unknown_and_the_owner_is_told_afte
     struct fatal fatal = {.acks = &acks};
     struct bus_producer_conf conf = {.on_fatal = on_fatal, .arg = &fatal};
     struct err err = {0};
+    cluster_stores(cluster, false);
     side_up(&side, cluster, "test", "1"); /* no topic yet, so all of it waits */
     struct bus_producer *producer = new_producer(side.bus, &conf);
     for (int i = 0; i < 50; i++)
@@ -212,6 +213,7 @@ static void after_a_fatal_error_what_waits_is_unknown_and_the_owner_is_told_afte
     assert_int_equal(put(producer, "a", "x", &acks, &err), -1);
     assert_int_equal(err.code, ERR_FATAL);
     bus_producer_free(producer);
+    cluster_stores(cluster, true);
     cluster_topic(cluster, TOPIC_SOURCE, 1);
     producer = new_producer(side.bus, &conf);
     acks = (struct acks){.want = 1};
@@ -247,6 +249,7 @@ static void freeing_a_producer_settles_what_waits_as_unknown(void **state)
     struct cluster *cluster = *state;
     struct side side;
     struct acks acks = {.want = 5};
+    cluster_stores(cluster, false);
     side_up(&side, cluster, "test", "1");
     struct bus_producer *producer = new_producer(side.bus, NULL);
     for (int i = 0; i < 5; i++)
