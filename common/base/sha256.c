@@ -1,16 +1,25 @@
 #include "base/sha256.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/sha.h>
 
 #include "base/hex.h"
 
+static EVP_MD *algorithm; /* looked up once: of a short text, that costs more than the hash */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void look_up(void)
+{
+    algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 void sha256(const void *data, size_t len, uint8_t out[SHA256_SIZE])
 {
-    if (!SHA256(data, len, out))
+    pthread_once(&once, look_up);
+    if (!algorithm || !EVP_Digest(data, len, out, NULL, algorithm, NULL))
         abort();
 }
 

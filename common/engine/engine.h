@@ -4,7 +4,7 @@
  *
  *   engine_step     state, input, now -> the changes of a Decision; reads the state only
  *   engine_fold     state, Decision -> state': the only writer of a state; replay never calls step
- *   engine_publish  Decision -> the records it causes, with deterministic ids
+ *   engine_publish_ Decision -> the records it causes, with deterministic ids
  *
  * A state is of one pipeline. States compare by their encoding, which is canonical. */
 #ifndef GANTRY_ENGINE_ENGINE_H
@@ -107,10 +107,13 @@ struct engine_records {
     struct engine_record *items;
     size_t count;
 };
-/* Events and requests of a Decision that counted, in order, index from 0. Depends on the Decision
- * alone. */
-int engine_publish(const Gantry__V1__Decision *decision, struct engine_records *out,
-                   struct err *err);
+/* What a Decision that counted asks of others, then, into the same `out`, its events: those wait
+ * for nobody. In order, index from 0 through both. Depends on the Decision alone. After an error
+ * `out` holds what came before it, to be freed. */
+int engine_publish_requests(const Gantry__V1__Decision *decision, struct engine_records *out,
+                            struct err *err);
+int engine_publish_events(const Gantry__V1__Decision *decision, struct engine_records *out,
+                          struct err *err);
 void engine_records_free(struct engine_records *records);
 
 /* Canonical bytes of a state (fixed order, sorted maps, a version) and back. */

@@ -80,7 +80,6 @@ static int add_approval(struct publishing *p, const Gantry__V1__ApprovalRequest 
     return add_record(p, TOPIC_REQUEST_APPROVAL, approval->release, &ordered);
 }
 
-/* What is asked of others goes first: they are waited for. */
 static int add_requests(struct publishing *p, const Gantry__V1__Change *change)
 {
     switch ((int)change->what_case) {
@@ -168,27 +167,40 @@ static bool has_event(const Gantry__V1__Change *change)
            change->what_case != GANTRY__V1__CHANGE__WHAT_GENESIS;
 }
 
-int engine_publish(const Gantry__V1__Decision *decision, struct engine_records *out,
-                   struct err *err)
+static int cannot_publish(const Gantry__V1__Decision *decision, struct err *err)
+{
+    return err_wrap(err, "publish Decision %llu of pipeline '%s'",
+                    (unsigned long long)decision->sequence, decision->pipeline);
+}
+
+int engine_publish_requests(const Gantry__V1__Decision *decision, struct engine_records *out,
+                            struct err *err)
 {
     struct publishing p = {decision, out, err};
-    *out = (struct engine_records){0};
     for (size_t i = 0; i < decision->n_changes; i++) {
         const Gantry__V1__Change *change = decision->changes[i];
         if (change->what_case == GANTRY__V1__CHANGE__WHAT__NOT_SET) {
             err_set(err, ERR_FATAL, "change %zu is of a kind that this version does not know", i);
-            goto fail;
-        }
-        if (add_requests(&p, change) != 0 || (has_event(change) && add_event(&p, change) != 0)) {
-            err_wrap(err, "publish Decision %llu of pipeline '%s'",
-                     (unsigned long long)decision->sequence, decision->pipeline);
-            goto fail;
+            return cannot_publish(decision, err);
         }
     }
+    for (size_t i = 0; i < decision->n_changes; i++) {
+        if (add_requests(&p, decision->changes[i]) != 0)
+            return cannot_publish(decision, err);
+    }
     return 0;
-fail:
-    engine_records_free(out);
-    return -1;
+}
+
+int engine_publish_events(const Gantry__V1__Decision *decision, struct engine_records *out,
+                          struct err *err)
+{
+    struct publishing p = {decision, out, err};
+    for (size_t i = 0; i < decision->n_changes; i++) {
+        const Gantry__V1__Change *change = decision->changes[i];
+        if (has_event(change) && add_event(&p, change) != 0)
+            return cannot_publish(decision, err);
+    }
+    return 0;
 }
 
 void engine_records_free(struct engine_records *records)

@@ -21,6 +21,7 @@ struct publication {
     char traceparent[EVENT_TRACEPARENT_SIZE]; /* the Decision's */
     struct engine_records records;
     size_t sent, acked, open; /* records; open: not acknowledged yet */
+    bool growing;             /* its events are still to be added */
     bool orphan;              /* the partition has forgotten it */
     struct publication *next;
 };
@@ -33,38 +34,60 @@ static void publication_free(struct publication *pub)
 
 static bool complete(const struct publication *pub)
 {
-    return pub->acked == pub->records.count;
+    return !pub->growing && pub->acked == pub->records.count;
 }
 
-int publish_add(struct partition *p, const Gantry__V1__Decision *decision, int64_t offset,
-                const char *traceparent, struct err *err)
+static void enqueue(struct partition *p, struct publication *pub)
 {
-    struct engine_records records = {0};
-    struct publication *pub;
-
-    if (engine_publish(decision, &records, err) < 0)
-        return err_wrap(err, "cannot be published");
-    if (records.count == 0) {
-        engine_records_free(&records);
-        return 0;
-    }
-    pub = mem_alloc(sizeof(*pub));
-    pub->p = p;
-    pub->offset = offset;
-    pub->time_ms = decision->time_ms;
-    pub->records = records;
-    snprintf(pub->traceparent, sizeof(pub->traceparent), "%s", traceparent);
     if (p->publications_last)
         p->publications_last->next = pub;
     else
         p->publications = pub;
     p->publications_last = pub;
-    if (!p->unsent)
-        p->unsent = pub;
     p->unpublished++;
     metric_add(p->metrics->unpublished, 1);
+}
+
+static void send_new(struct partition *p, struct publication *pub)
+{
+    if (!p->unsent)
+        p->unsent = pub;
     if (!p->restore)
         publish_pump(p);
+}
+
+/* Requests are on their way before the events are made: a release waits for them. */
+int publish_add(struct partition *p, const Gantry__V1__Decision *decision, int64_t offset,
+                const char *traceparent, struct err *err)
+{
+    struct publication *pub = mem_alloc(sizeof(*pub));
+    size_t requests;
+
+    *pub = (struct publication){
+        .p = p, .offset = offset, .time_ms = decision->time_ms, .growing = true};
+    snprintf(pub->traceparent, sizeof(pub->traceparent), "%s", traceparent);
+    if (engine_publish_requests(decision, &pub->records, err) < 0) {
+        publication_free(pub);
+        return err_wrap(err, "cannot be published");
+    }
+    requests = pub->records.count;
+    if (requests > 0) {
+        enqueue(p, pub);
+        send_new(p, pub);
+    }
+    if (engine_publish_events(decision, &pub->records, err) < 0) {
+        if (requests == 0)
+            publication_free(pub);
+        return err_wrap(err, "cannot be published"); /* the partition is refused and forgets it */
+    }
+    pub->growing = false;
+    if (pub->records.count == 0) {
+        publication_free(pub);
+        return 0;
+    }
+    if (requests == 0)
+        enqueue(p, pub);
+    send_new(p, pub);
     return 0;
 }
 

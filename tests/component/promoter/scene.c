@@ -238,7 +238,8 @@ static void walk_decision(struct walk *walk, const Gantry__V1__Decision *decisio
 
         map_set(walk->caused, decision->cause->ce_id, (void *)(count + 1));
     }
-    if (engine_publish(decision, &records, &err) < 0)
+    if (engine_publish_requests(decision, &records, &err) < 0 ||
+        engine_publish_events(decision, &records, &err) < 0)
         fail_msg("cannot publish: %s", err.msg);
     for (size_t i = 0; i < records.count; i++)
         map_set(walk->published, records.items[i].meta.id, walk);

@@ -229,9 +229,12 @@ static void fold(struct scenario *s, struct engine_state *state,
 
 static void check_published(struct scenario *s, const Gantry__V1__Decision *decision)
 {
-    struct engine_records first, again;
+    struct engine_records first = {0}, again = {0};
     struct err err = {0};
-    if (engine_publish(decision, &first, &err) != 0 || engine_publish(decision, &again, &err) != 0)
+    if (engine_publish_requests(decision, &first, &err) != 0 ||
+        engine_publish_events(decision, &first, &err) != 0 ||
+        engine_publish_requests(decision, &again, &err) != 0 ||
+        engine_publish_events(decision, &again, &err) != 0)
         scenario_broken(s, "publish: %s", err.msg);
     for (size_t i = 0; i < first.count; i++) {
         const struct engine_record *a = &first.items[i], *b = &again.items[i];
