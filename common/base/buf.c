@@ -48,6 +48,18 @@ static int reserve(struct buf *buf, size_t len)
     return 0;
 }
 
+void *buf_extend(struct buf *buf, size_t len)
+{
+    char *at;
+
+    if (reserve(buf, len) < 0)
+        return NULL;
+    at = buf->data + buf->len;
+    buf->len += len;
+    buf->data[buf->len] = '\0';
+    return at;
+}
+
 int buf_add(struct buf *buf, const void *data, size_t len)
 {
     if (reserve(buf, len) < 0)

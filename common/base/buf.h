@@ -24,6 +24,8 @@ int buf_adds(struct buf *buf, const char *s);
 int buf_addc(struct buf *buf, char c);
 int buf_addf(struct buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_consume(struct buf *buf, size_t len); /* removes from the front */
+/* Adds `len` bytes that the caller writes, all of them, to where this points; NULL: the limit. */
+void *buf_extend(struct buf *buf, size_t len);
 
 /* The text ("" when empty), owned by the caller (free()); the buffer is empty after. */
 char *buf_detach(struct buf *buf);

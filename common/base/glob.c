@@ -8,7 +8,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-enum token_type { TOKEN_CHAR, TOKEN_ANY, TOKEN_SET, TOKEN_STAR, TOKEN_STARSTAR };
+/* TOKEN_FOLDERS: nothing, or anything that ends with a slash. */
+enum token_type { TOKEN_CHAR, TOKEN_ANY, TOKEN_SET, TOKEN_STAR, TOKEN_STARSTAR, TOKEN_FOLDERS };
 
 struct token {
     enum token_type type;
@@ -75,15 +76,19 @@ static bool set_has(const struct token *token, uint32_t c)
     return found != negated;
 }
 
-static size_t tokenize(const char *p, struct token *tokens)
+static size_t tokenize(const char *pattern, struct token *tokens, bool folders)
 {
+    const char *p = pattern;
     size_t count = 0;
 
     while (*p) {
         struct token *token = &tokens[count++];
         const char *end = *p == '[' ? set_end(p + 1) : NULL;
 
-        if (*p == '*') {
+        if (folders && (p == pattern || p[-1] == '/') && strncmp(p, "**/", 3) == 0) {
+            token->type = TOKEN_FOLDERS;
+            p += 3;
+        } else if (*p == '*') {
             token->type = p[1] == '*' ? TOKEN_STARSTAR : TOKEN_STAR;
             p += p[1] == '*' ? 2 : 1;
         } else if (*p == '?') {
@@ -103,7 +108,8 @@ static size_t tokenize(const char *p, struct token *tokens)
 
 static bool is_star(const struct token *token)
 {
-    return token->type == TOKEN_STAR || token->type == TOKEN_STARSTAR;
+    return token->type == TOKEN_STAR || token->type == TOKEN_STARSTAR ||
+           token->type == TOKEN_FOLDERS;
 }
 
 static bool takes(const struct token *token, uint32_t c)
@@ -117,46 +123,66 @@ static bool takes(const struct token *token, uint32_t c)
     case TOKEN_SET:
         return set_has(token, c);
     case TOKEN_STARSTAR:
+    case TOKEN_FOLDERS:
         return true;
     }
     return false;
 }
 
-/* A star may match nothing: what is live before it is live after it. */
-static void pass_stars(const struct token *tokens, size_t count, bool *live)
+/* A star may match nothing: what is live before it is live after it. One for folders is left where
+ * a part of the path begins, and it is only entered there, so nothing tells the two apart. */
+static void pass_stars(const struct token *tokens, size_t count, bool *live, bool at_part)
 {
     for (size_t i = 0; i < count; i++)
-        if (live[i] && is_star(&tokens[i]))
+        if (live[i] && is_star(&tokens[i]) && (at_part || tokens[i].type != TOKEN_FOLDERS))
             live[i + 1] = true;
 }
 
-/* One character further; from the end, so that each entry is read before it is written. */
-static void advance(const struct token *tokens, size_t count, bool *live, uint32_t c)
+/* One character further; from the end, so that each entry is read before it is written. False:
+ * nothing can match any more. */
+static bool advance(const struct token *tokens, size_t count, bool *live, uint32_t c)
 {
+    bool any = false;
+
     for (size_t i = count + 1; i-- > 0;) {
         bool stays = i < count && live[i] && is_star(&tokens[i]) && takes(&tokens[i], c);
         bool comes = i > 0 && live[i - 1] && !is_star(&tokens[i - 1]) && takes(&tokens[i - 1], c);
 
         live[i] = stays || comes;
+        any = any || live[i];
     }
+    return any;
 }
 
-bool str_glob(const char *pattern, const char *s)
+static bool matches(const char *pattern, const char *s, bool folders)
 {
     size_t room = strlen(pattern);
     struct token *tokens = mem_alloc(room * sizeof(*tokens));
     bool *live = mem_alloc(room + 1);
-    size_t count = tokenize(pattern, tokens);
+    size_t count = tokenize(pattern, tokens, folders);
     bool matched;
 
     live[0] = true;
-    pass_stars(tokens, count, live);
-    while (*s) {
-        advance(tokens, count, live, take_char(&s));
-        pass_stars(tokens, count, live);
+    pass_stars(tokens, count, live, true);
+    matched = true;
+    while (*s && matched) {
+        uint32_t c = take_char(&s);
+
+        matched = advance(tokens, count, live, c);
+        pass_stars(tokens, count, live, c == '/');
     }
-    matched = live[count];
+    matched = matched && live[count];
     free(tokens);
     free(live);
     return matched;
+}
+
+bool str_glob(const char *pattern, const char *s)
+{
+    return matches(pattern, s, false);
+}
+
+bool str_glob_path(const char *pattern, const char *path)
+{
+    return matches(pattern, path, true);
 }

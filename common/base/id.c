@@ -14,34 +14,57 @@
 
 #define ID_INPUT_MAX (16 * 1024 * 1024)
 
-static void add_part(struct buf *in, const char *part)
-{
-    size_t len = strlen(part);
+/* Ids are short, as a rule: what is longer than the first room moves out of it. */
+struct id_input {
+    char first[256];
+    struct buf more; /* used once `len` would be beyond `first` */
+    size_t len;
+};
 
-    buf_addf(in, "%zu:", len);
-    buf_add(in, part, len);
+static void add(struct id_input *in, const char *data, size_t len)
+{
+    if (in->len + len <= sizeof(in->first)) {
+        memcpy(in->first + in->len, data, len);
+    } else {
+        if (in->more.len == 0)
+            buf_add(&in->more, in->first, in->len);
+        buf_add(&in->more, data, len);
+    }
+    in->len += len;
+}
+
+static void add_part(struct id_input *in, const char *part)
+{
+    char number[24];
+    size_t len = strlen(part), at = sizeof(number);
+
+    number[--at] = ':';
+    for (size_t rest = len; rest || at == sizeof(number) - 1; rest /= 10)
+        number[--at] = (char)('0' + rest % 10);
+    add(in, number + at, sizeof(number) - at);
+    add(in, part, len);
 }
 
 void id_make(char out[ID_SIZE], const char *type, ...)
 {
-    char hex[SHA256_HEX_SIZE];
-    struct buf in;
+    uint8_t hash[SHA256_SIZE];
+    struct id_input in;
     va_list ap;
     const char *part;
 
-    buf_init(&in, ID_INPUT_MAX);
+    in.len = 0;
+    buf_init(&in.more, ID_INPUT_MAX);
     add_part(&in, type);
     va_start(ap, type);
     while ((part = va_arg(ap, const char *)))
         add_part(&in, part);
     va_end(ap);
     /* An id over a part of its input would be another thing's id. */
-    if (in.overflow)
+    if (in.more.overflow)
         abort();
-    sha256_hex(in.data, in.len, hex);
-    memcpy(out, hex, ID_SIZE - 1);
-    out[ID_SIZE - 1] = '\0';
-    buf_release(&in);
+    sha256(in.more.len ? in.more.data : in.first, in.len, hash);
+    hex_encode(hash, (ID_SIZE - 1) / 2, out);
+    buf_release(&in.more);
 }
 
 void id_random(char out[ID_SIZE])

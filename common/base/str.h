@@ -14,6 +14,9 @@ bool str_empty(const char *s); /* NULL or "" */
 /* Glob over a whole string: `*` any run without `/`, `**` any run, `?` one character but `/`,
  * `[a-z]`, `\x`. Linear-time in practice: no exponential backtracking. */
 bool str_glob(const char *pattern, const char *s);
+/* The same over a path: a part of the pattern that is just `**` stands for any number of folders,
+ * none among them, so that `**`/`*` is all files and a/`**`/b is a/b, too. */
+bool str_glob_path(const char *pattern, const char *path);
 
 /* A name of the product: [a-z0-9][a-z0-9-]{0,62} (docs/reference: names). */
 #define STR_NAME_MAX 63

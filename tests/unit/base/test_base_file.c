@@ -2,7 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -40,6 +44,24 @@ static void what_was_written_is_read(void **state)
     assert_int_equal(st.st_mode & 07777, 0640);
     buf_release(&buf);
     free(path);
+}
+
+static void a_folder_is_marked_where_its_file_system_has_such_a_mark(void **state)
+{
+    struct statfs fs;
+    int before = 0, after = 0;
+
+    const int fd = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fstatfs(fd, &fs), 0);
+    ioctl(fd, FS_IOC_GETFLAGS, &before);
+    file_spread(*state);
+    ioctl(fd, FS_IOC_GETFLAGS, &after);
+    assert_int_equal(after & ~FS_TOPDIR_FL, before & ~FS_TOPDIR_FL);
+    if (fs.f_type == EXT4_SUPER_MAGIC)
+        assert_true(after & FS_TOPDIR_FL);
+    file_spread("/nonexistent");
+    close(fd);
 }
 
 static void a_file_larger_than_the_limit_is_refused(void **state)
@@ -182,6 +204,7 @@ int main(void)
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(what_was_written_is_read),
+        IN_FOLDER(a_folder_is_marked_where_its_file_system_has_such_a_mark),
         IN_FOLDER(a_file_larger_than_the_limit_is_refused),
         IN_FOLDER(a_missing_file_is_not_found_and_the_message_names_it),
         IN_FOLDER(what_is_not_a_regular_file_is_refused),

@@ -1,5 +1,7 @@
 #include "base/sha256.h"
 
+#include <unistd.h>
+
 #include "base/hex.h"
 #include "tests/unit/unit.h"
 
@@ -31,11 +33,51 @@ static void hmacs_are_those_of_the_rfc(void **state)
     assert_string_equal(hex, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
 
+static void a_part_of_a_file_is_hashed_like_its_bytes(void **state)
+{
+    char path[] = "/tmp/gantry-sha256-XXXXXX";
+    const int fd = mkstemp(path);
+    uint8_t digest[SHA256_SIZE], known[SHA256_SIZE];
+    struct err err;
+
+    (void)state;
+    assert_true(fd >= 0);
+    unlink(path);
+    assert_int_equal(write(fd, "xabcx", 5), 5);
+    sha256("abc", 3, known);
+    assert_int_equal(sha256_fd(fd, 1, 3, digest, &err), 0);
+    assert_memory_equal(digest, known, sizeof(known));
+    sha256("", 0, known);
+    assert_int_equal(sha256_fd(fd, 9, 0, digest, &err), 0);
+    assert_memory_equal(digest, known, sizeof(known));
+    assert_int_equal(sha256_fd(fd, 1, 5, digest, &err), -1);
+    assert_int_equal(err.code, ERR_CONFLICT);
+    close(fd);
+}
+
+static void bytes_that_come_in_parts_give_the_hash_of_all(void **state)
+{
+    (void)state;
+    char whole[SHA256_HEX_SIZE], parts[SHA256_HEX_SIZE];
+    struct sha256_sum *sum = sha256_sum_new();
+    sha256_sum_add(sum, "hel", 3);
+    sha256_sum_add(sum, "", 0);
+    sha256_sum_add(sum, "lo", 2);
+    sha256_sum_end(sum, parts);
+    sha256_hex("hello", 5, whole);
+    assert_string_equal(parts, whole);
+    sha256_sum_end(sha256_sum_new(), parts);
+    sha256_hex("", 0, whole);
+    assert_string_equal(parts, whole);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_part_of_a_file_is_hashed_like_its_bytes),
         cmocka_unit_test(digests_are_those_of_the_standard),
         cmocka_unit_test(hmacs_are_those_of_the_rfc),
+        cmocka_unit_test(bytes_that_come_in_parts_give_the_hash_of_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

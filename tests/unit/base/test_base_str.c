@@ -75,6 +75,44 @@ static void globs_match_as_documented(void **state)
             fail_msg("'%s' on '%s' is not %d", rows[i].pattern, rows[i].text, rows[i].match);
 }
 
+static void two_stars_of_a_path_are_any_number_of_folders(void **state)
+{
+    static const struct {
+        const char *pattern;
+        const char *path;
+        bool match;
+    } rows[] = {
+        {"**/*", "a", true},
+        {"**/*", "a/b/c", true},
+        {"**/a", "a", true},
+        {"**/a", "b/a", true},
+        {"**/a", "ba", false},
+        {"a/**/b", "a/b", true},
+        {"a/**/b", "a/c/d/b", true},
+        {"a/**/b", "a/cb", false},
+        {"a/**/b", "ab", false},
+        {"**/**/a", "a", true},
+        {"**/**/a", "b/a", true},
+        {"a/**", "a/b/c", true},
+        {"a/**", "a", false},
+        {"a**/b", "a/b", true},
+        {"a**/b", "ac/d/b", true},
+        {"a**/b", "ab", false},
+        {"**/*/**/c", "c", false},
+        {"**/*/**/c", "a/c", true},
+        {"", "", true},
+        {"**/", "", true},
+        {"**/", "a", false},
+        {"**/\\*", "a/*", true},
+        {"**/[ab]", "x/b", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (str_glob_path(rows[i].pattern, rows[i].path) != rows[i].match)
+            fail_msg("'%s' on '%s' is not %d", rows[i].pattern, rows[i].path, rows[i].match);
+}
+
 static double cpu_seconds(void)
 {
     struct rusage usage;
@@ -299,6 +337,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comparing_accepts_null),
         cmocka_unit_test(globs_match_as_documented),
+        cmocka_unit_test(two_stars_of_a_path_are_any_number_of_folders),
         cmocka_unit_test(a_hostile_glob_does_not_explode),
         cmocka_unit_test(names_are_lower_case_letters_digits_and_dashes),
         cmocka_unit_test(only_well_formed_utf8_passes),
