@@ -1,49 +1,28 @@
-#include "http/client.h"
-
-#include <curl/curl.h>
-#include <stdatomic.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
-#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "http/client_internal.h"
 
 /* DESIGN: after curl's docs/examples/hiperfifo.c. curl says which descriptors it waits for and for
  * how long; the loop tells it what happened. Inside its callbacks curl allows no other call, so a
  * call that is cancelled there is only marked, and taken away by a timer.
  *
- * Mail goes by a worker thread instead: curl 7.88 waits for the answers to a mail's end and to QUIT
- * in loops of its own (smtp_done(), smtp_disconnect()), in the multi interface too. QUIT is sent
- * when the handle is freed, so the worker does that as well. */
+ * Files are read and written here on the loop, a buffer at a time: what is sent was mostly just
+ * made and is still in memory, the kernel is told to read ahead, and a write goes to memory first.
+ */
 
 #define TIMEOUT_DEFAULT_MS 30000
 #define CONNECT_MAX_MS     10000
 #define LIMIT_DEFAULT      (8 * 1024 * 1024)
 #define CONNECTIONS_MAX    64L
-
-struct http_call {
-    LIST_ENTRY(http_call) link;
-    struct http_client *client;
-    CURL *easy;
-    struct curl_slist *headers; /* or an SMTP call's recipients */
-    char *body;
-    size_t body_len, body_at;
-    struct buf answer;
-    char error[CURL_ERROR_SIZE];
-    bool smtp;
-    CURLcode mail_code;   /* of a mail, once the worker is done */
-    long mail_status;     /* likewise */
-    bool ended_by_reader; /* on_data wanted no more */
-    atomic_bool cancelled;
-    bool finished; /* done is on the stack */
-    int (*on_data)(const char *data, size_t len, void *arg);
-    http_done_fn *done;
-    void *arg;
-};
+#define FILE_BUFFER        (256 * 1024L) /* bytes of a file at a time */
 
 struct http_client {
     struct loop *loop;
@@ -73,6 +52,8 @@ static void call_free(struct http_call *call)
     if (call->body)
         mem_wipe(call->body, call->body_len);
     free(call->body);
+    if (call->wipe)
+        mem_wipe(call->answer.data, call->answer.cap);
     buf_release(&call->answer);
     free(call);
 }
@@ -121,6 +102,8 @@ static void fill_http(struct http_response *response, const struct http_call *ca
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     if (code == CURLE_OK || call->ended_by_reader)
         response->status = (int)status;
+    else if (call->file_err.code)
+        response->err = call->file_err;
     else if (call->answer.overflow)
         err_set(&response->err, ERR_LIMIT, "the answer is larger than %zu bytes",
                 call->answer.limit);
@@ -145,7 +128,7 @@ static void fill_smtp(struct http_response *response, struct http_call *call, CU
     }
 }
 
-static void finish(struct http_call *call, CURLcode code)
+void http_call_end(struct http_call *call, CURLcode code)
 {
     struct http_response response = {.header = response_header};
 
@@ -155,6 +138,7 @@ static void finish(struct http_call *call, CURLcode code)
         fill_http(&response, call, code);
     response.body = buf_cstr(&call->answer);
     response.len = call->answer.len;
+    response.saved = call->saved;
     call->finished = true;
     if (!call->cancelled)
         call->done(&response, call->arg);
@@ -177,7 +161,7 @@ static void act(struct http_client *client, curl_socket_t fd, int what)
         if (msg->msg != CURLMSG_DONE)
             continue;
         curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call);
-        finish(call, code);
+        http_call_end(call, code);
     }
 }
 
@@ -287,6 +271,106 @@ void http_client_free(struct http_client *client)
     curl_global_cleanup();
 }
 
+struct loop *http_client_loop(struct http_client *client)
+{
+    return client->loop;
+}
+
+/* ---- files ---- */
+
+static size_t on_file_read(char *data, size_t size, size_t count, void *arg)
+{
+    struct http_call *call = arg;
+    const uint64_t left = call->upload.size - call->sent;
+    const size_t room = left < size * count ? (size_t)left : size * count;
+    ssize_t n;
+
+    if (call->cancelled)
+        return CURL_READFUNC_ABORT;
+    if (room == 0)
+        return 0;
+    do
+        n = pread(call->upload.fd, data, room, (off_t)(call->upload.offset + call->sent));
+    while (n < 0 && errno == EINTR);
+    if (n <= 0) {
+        if (n < 0)
+            err_errno(&call->file_err, errno, "the file that is sent cannot be read");
+        else
+            err_set(&call->file_err, ERR_CONFLICT,
+                    "the file that is sent was cut to %llu bytes meanwhile",
+                    (unsigned long long)(call->upload.offset + call->sent));
+        return CURL_READFUNC_ABORT;
+    }
+    call->sent += (uint64_t)n;
+    return (size_t)n;
+}
+
+/* curl begins again, when a kept connection turned out to be closed. */
+static int on_file_seek(void *arg, curl_off_t offset, int origin)
+{
+    struct http_call *call = arg;
+
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > call->upload.size)
+        return CURL_SEEKFUNC_FAIL;
+    call->sent = (uint64_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
+static int save(struct http_call *call, const char *data, size_t len)
+{
+    if (len > call->download.size - call->saved)
+        return err_set(&call->file_err, ERR_LIMIT, "the answer is larger than %llu bytes",
+                       (unsigned long long)call->download.size);
+    while (len > 0) {
+        const ssize_t n =
+            pwrite(call->download.fd, data, len, (off_t)(call->download.offset + call->saved));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(&call->file_err, errno, "the answer cannot be written to its file");
+        data += n;
+        len -= (size_t)n;
+        call->saved += (uint64_t)n;
+    }
+    return 0;
+}
+
+static bool is_saved(const struct http_call *call)
+{
+    long status = 0;
+
+    if (call->to_file)
+        curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status >= 200 && status < 300;
+}
+
+static void set_files(struct http_call *call, const struct http_call_opts *opts)
+{
+    CURL *easy = call->easy;
+
+    if (opts->upload) {
+        call->upload = *opts->upload;
+        posix_fadvise(call->upload.fd, (off_t)call->upload.offset, (off_t)call->upload.size,
+                      POSIX_FADV_SEQUENTIAL);
+        curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+        curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_file_read);
+        curl_easy_setopt(easy, CURLOPT_READDATA, call);
+        curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_file_seek);
+        curl_easy_setopt(easy, CURLOPT_SEEKDATA, call);
+        curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->upload.size);
+        curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, FILE_BUFFER);
+    }
+    if (opts->download) {
+        call->download = *opts->download;
+        call->to_file = true;
+        curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, FILE_BUFFER);
+    }
+    if (opts->stall_ms > 0) {
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)((opts->stall_ms + 999) / 1000));
+    }
+}
+
 /* ---- calls ---- */
 
 static size_t on_body(char *data, size_t size, size_t count, void *arg)
@@ -300,22 +384,13 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
         call->ended_by_reader = call->on_data(data, len, call->arg) != 0;
         return call->ended_by_reader ? 0 : len;
     }
+    if (is_saved(call))
+        return save(call, data, len) == 0 ? len : 0;
     return buf_add(&call->answer, data, len) == 0 ? len : 0;
 }
 
-static size_t on_upload(char *data, size_t size, size_t count, void *arg)
-{
-    struct http_call *call = arg;
-    const size_t left = call->body_len - call->body_at;
-    const size_t n = left < size * count ? left : size * count;
-
-    memcpy(data, call->body + call->body_at, n);
-    call->body_at += n;
-    return n;
-}
-
-static struct http_call *call_new(struct http_client *client, const char *url, const char *ca_file,
-                                  int64_t timeout_ms, size_t limit, http_done_fn *done, void *arg)
+struct http_call *http_call_new(struct http_client *client, const char *url, const char *ca_file,
+                                int64_t timeout_ms, size_t limit, http_done_fn *done, void *arg)
 {
     struct http_call *call = mem_alloc(sizeof(*call));
     const long total = timeout_ms == 0 ? TIMEOUT_DEFAULT_MS : timeout_ms < 0 ? 0 : (long)timeout_ms;
@@ -387,7 +462,7 @@ static void set_method(struct http_call *call, const struct http_call_opts *opts
         curl_easy_setopt(call->easy, CURLOPT_NOBODY, 1L);
         return;
     }
-    if (opts->body || str_eq(method, "POST") || str_eq(method, "PUT")) {
+    if (!opts->upload && (opts->body || str_eq(method, "POST") || str_eq(method, "PUT"))) {
         call->body_len = opts->body ? opts->body_len : 0;
         call->body = mem_alloc(call->body_len + 1);
         if (call->body_len > 0)
@@ -406,15 +481,23 @@ struct http_call *http_call(struct http_client *client, const struct http_call_o
         return NULL;
     }
     struct http_call *call =
-        call_new(client, opts->url, opts->ca_file, opts->timeout_ms, opts->limit, done, arg);
+        http_call_new(client, opts->url, opts->ca_file, opts->timeout_ms, opts->limit, done, arg);
     call->on_data = opts->on_data;
+    if (opts->wipe) {
+        /* A buffer that grows leaves copies behind. */
+        call->wipe = true;
+        buf_extend(&call->answer, call->answer.limit);
+        buf_reset(&call->answer);
+    }
     curl_easy_setopt(call->easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(call->easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(call->easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(call->easy, CURLOPT_USERAGENT, "gantry/" GANTRY_VERSION);
     if (set_headers(call, opts, err) != 0) {
         call_free(call);
         return NULL;
     }
+    set_files(call, opts);
     set_method(call, opts);
     return begin(call, err);
 }
@@ -432,112 +515,4 @@ void http_call_cancel(struct http_call *call)
         loop_timer_arm(client->sweep, 0);
     else
         call_free(call);
-}
-
-/* ---- mail ---- */
-
-/* curl puts an address into a command line of the protocol. */
-static bool is_address(const char *address)
-{
-    if (str_empty(address) || !strchr(address, '@'))
-        return false;
-    for (const char *c = address; *c; c++) {
-        if ((unsigned char)*c <= ' ' || *c == 0x7f || *c == '<' || *c == '>')
-            return false;
-    }
-    return true;
-}
-
-static int check_addresses(const struct smtp_opts *opts, struct err *err)
-{
-    if (!is_address(opts->from))
-        return err_set(err, ERR_INVALID, "'%s' is not a mail address",
-                       opts->from ? opts->from : "");
-    for (const char *const *to = opts->to; *to; to++) {
-        if (!is_address(*to))
-            return err_set(err, ERR_INVALID, "'%s' is not a mail address", *to);
-    }
-    return opts->to[0] ? 0 : err_set(err, ERR_INVALID, "a mail needs a recipient");
-}
-
-static int on_progress(void *arg, curl_off_t down_all, curl_off_t down, curl_off_t up_all,
-                       curl_off_t up)
-{
-    struct http_call *call = arg;
-
-    (void)down_all;
-    (void)down;
-    (void)up_all;
-    (void)up;
-    return call->cancelled ? 1 : 0;
-}
-
-static void set_mail(struct http_call *call, const struct smtp_opts *opts)
-{
-    static const long tls[] = {CURLUSESSL_NONE, CURLUSESSL_TRY, CURLUSESSL_ALL};
-    CURL *easy = call->easy;
-
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
-    curl_easy_setopt(easy, CURLOPT_USE_SSL, tls[opts->tls < 0 || opts->tls > 2 ? 2 : opts->tls]);
-    if (!str_empty(opts->user)) {
-        curl_easy_setopt(easy, CURLOPT_USERNAME, opts->user);
-        curl_easy_setopt(easy, CURLOPT_PASSWORD, opts->password ? opts->password : "");
-    }
-    curl_easy_setopt(easy, CURLOPT_MAIL_FROM, opts->from);
-    for (const char *const *to = opts->to; *to; to++)
-        call->headers = curl_slist_append(call->headers, *to);
-    curl_easy_setopt(easy, CURLOPT_MAIL_RCPT, call->headers);
-    call->body = mem_dup(opts->message, opts->message_len);
-    call->body_len = opts->message_len;
-    curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-    curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_upload);
-    curl_easy_setopt(easy, CURLOPT_READDATA, call);
-    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(easy, CURLOPT_XFERINFODATA, call);
-}
-
-/* The mail has its answer: a server that keeps the one to QUIT back would hold the thread for two
- * minutes, which no option of curl shortens. Where nothing more can be read curl does not wait. */
-static void hang_up(CURL *easy)
-{
-    curl_socket_t fd = CURL_SOCKET_BAD;
-
-    if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK && fd != CURL_SOCKET_BAD)
-        shutdown(fd, SHUT_RD);
-    curl_easy_cleanup(easy);
-}
-
-static void mail_work(void *arg)
-{
-    struct http_call *call = arg;
-
-    call->mail_code = call->cancelled ? CURLE_ABORTED_BY_CALLBACK : curl_easy_perform(call->easy);
-    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &call->mail_status);
-    hang_up(call->easy);
-    call->easy = NULL;
-}
-
-static void mail_done(void *arg)
-{
-    struct http_call *call = arg;
-
-    finish(call, call->mail_code);
-}
-
-struct http_call *smtp_send(struct http_client *client, const struct smtp_opts *opts,
-                            http_done_fn *done, void *arg, struct err *err)
-{
-    if (str_empty(opts->url)) {
-        err_set(err, ERR_INVALID, "no mail server is given");
-        return NULL;
-    }
-    if (check_addresses(opts, err) != 0)
-        return NULL;
-    struct http_call *call =
-        call_new(client, opts->url, opts->ca_file, opts->timeout_ms, 0, done, arg);
-    call->smtp = true;
-    set_mail(call, opts);
-    loop_work(client->loop, mail_work, mail_done, call);
-    return call;
 }

@@ -3,6 +3,7 @@
 #ifndef GANTRY_HTTP_CLIENT_H
 #define GANTRY_HTTP_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,8 +19,9 @@ void http_client_free(
 
 struct http_response {
     int status;       /* 0: no answer, see err */
-    const char *body; /* NUL-terminated; valid during the callback */
-    size_t len;
+    const char *body; /* NUL-terminated; valid during the callback; "" of what went to a file */
+    size_t len;       /* of the body */
+    uint64_t saved;   /* bytes that were written to `download` */
     const char *(*header)(const struct http_response *response,
                           const char *name); /* NULL if absent */
     void *impl;
@@ -27,15 +29,30 @@ struct http_response {
 };
 typedef void http_done_fn(const struct http_response *response, void *arg);
 
+/* A part of a file. The descriptor stays the caller's, open until done, and its own position is
+ * neither used nor changed. */
+struct http_file {
+    int fd;
+    uint64_t offset, size; /* bytes */
+};
+
 struct http_call_opts {
-    const char *method; /* NULL: GET */
-    const char *url;
+    const char *method;         /* NULL: GET */
+    const char *url;            /* sent as it is: no `..` is taken out of its path */
     const char *const *headers; /* "Name: value", NULL-ended; may be NULL */
     const void *body;
     size_t body_len;
+    const struct http_file
+        *upload; /* instead of a body: these bytes of a file, never all in memory */
+    /* Where a 2xx answer's body goes instead of memory, `size` bytes at most. What was written
+     * stays after an error. Other answers are collected as ever. */
+    const struct http_file *download;
     int64_t timeout_ms;  /* 0: 30 s for all of it; negative: none (streams) */
+    int64_t stall_ms;    /* ends it as a time-out after that long without a byte; whole seconds; 0:
+                            never */
     size_t limit;        /* of the answer's body; 0: 8 MiB */
     const char *ca_file; /* NULL: the system's */
+    bool wipe;           /* the answer is secret: its memory is taken at once, and wiped after */
     /* Called as the body arrives instead of collecting it (streams); return non-zero to end: done
      * follows with the status, and no error. http_call_cancel() is allowed in it. */
     int (*on_data)(const char *data, size_t len, void *arg);

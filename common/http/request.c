@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -213,31 +214,59 @@ static bool may_answer(struct http_request *req)
     return false;
 }
 
-void http_reply(struct http_request *req, int status, const char *content_type, const void *body,
-                size_t len)
+/* False: nobody waits for it, and the request is gone. */
+static bool begin_reply(struct http_request *req, int status, const char *content_type,
+                        uint64_t size)
 {
-    struct evhttp_request *ev = req->ev;
     const bool bodyless = status == 204 || status == 304;
     char length[24];
 
-    if (!may_answer(req))
-        return;
     count(req, status);
     if (!req->connection) {
         finish_unheard(req);
-        return;
+        return false;
     }
     add_headers(req, bodyless ? NULL : content_type);
     if (!bodyless) {
-        snprintf(length, sizeof(length), "%zu", len);
+        snprintf(length, sizeof(length), "%llu", (unsigned long long)size);
         add_default(req, "Content-Length", length);
-        if (!req->head_only && len > 0)
-            evbuffer_add(evhttp_request_get_output_buffer(ev), body, len);
     }
+    return true;
+}
+
+static void end_reply(struct http_request *req, int status)
+{
+    struct evhttp_request *ev = req->ev;
     struct bufferevent *bev = hand_back(req)->bev;
+
     evhttp_send_reply(ev, status, http_status_text(status), NULL);
     /* A client that has said it sends no more must not cut off the answer. */
     bufferevent_disable(bev, EV_READ);
+}
+
+void http_reply(struct http_request *req, int status, const char *content_type, const void *body,
+                size_t len)
+{
+    const bool bodyless = status == 204 || status == 304;
+
+    if (!may_answer(req) || !begin_reply(req, status, content_type, len))
+        return;
+    if (!bodyless && !req->head_only && len > 0)
+        evbuffer_add(evhttp_request_get_output_buffer(req->ev), body, len);
+    end_reply(req, status);
+}
+
+void http_reply_file(struct http_request *req, int status, const char *content_type, int fd,
+                     uint64_t size)
+{
+    if (!may_answer(req) || !begin_reply(req, status, content_type, size)) {
+        close(fd);
+        return;
+    }
+    if (req->head_only || size == 0 ||
+        evbuffer_add_file(evhttp_request_get_output_buffer(req->ev), fd, 0, (ev_off_t)size) != 0)
+        close(fd);
+    end_reply(req, status);
 }
 
 void http_reply_json(struct http_request *req, int status, struct json_t *json)

@@ -63,6 +63,9 @@ void http_reply_header(struct http_request *req, const char *name,
                        const char *value); /* before the reply */
 void http_reply(struct http_request *req, int status, const char *content_type, const void *body,
                 size_t len);
+/* The first `size` bytes of a file, never all in memory; takes the descriptor over. */
+void http_reply_file(struct http_request *req, int status, const char *content_type, int fd,
+                     uint64_t size);
 void http_reply_json(struct http_request *req, int status,
                      struct json_t *json); /* steals the reference */
 /* RFC 9457. title NULL: the status's own. detail: what to do about it. */

@@ -48,6 +48,7 @@ struct loop_child {
     bool killed_group; /* somebody asked for its end: what is left of the group goes too */
     struct loop_child_exit result;
     void (*on_exit)(struct loop_child *child, const struct loop_child_exit *result, void *arg);
+    void (*on_abandoned)(void *arg);
     void *arg;
 };
 
@@ -225,6 +226,8 @@ void loop_children_abandon(struct loop_children *children)
         struct loop_child *child = LIST_FIRST(children);
         kill_group(child, SIGKILL);
         waitpid(child->pid, NULL, 0);
+        if (child->on_abandoned)
+            child->on_abandoned(child->arg);
         child_free(child);
     }
 }
@@ -349,6 +352,7 @@ int loop_child_start(struct loop_child **out, struct loop *loop, const struct lo
     child->err = (struct output){.child = child, .fd = -1, .fn = opts->on_error_output};
     child->grace_ms = opts->grace_ms > 0 ? opts->grace_ms : GRACE_DEFAULT_MS;
     child->on_exit = opts->on_exit;
+    child->on_abandoned = opts->on_abandoned;
     child->arg = opts->arg;
     child->deadline = loop_timer_new(loop, on_deadline, child);
     child->began_ms = clock_mono_ms();

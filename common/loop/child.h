@@ -32,6 +32,9 @@ struct loop_child_opts {
     /* Once, when it ended and both outputs are read to their end, or 1 s after its end if somebody
      * holds them open. The child object is freed after it returns. */
     void (*on_exit)(struct loop_child *child, const struct loop_child_exit *result, void *arg);
+    /* Instead of on_exit, when the loop is freed while it runs: it was killed. Frees `arg`, calls
+     * nothing of the loop. NULL: nothing to free. */
+    void (*on_abandoned)(void *arg);
     void *arg;
     /* Runs in the child between fork and exec; async-signal-safe calls only; non-zero ends it with
      * 127. Descriptors above 2 close at exec unless it clears their FD_CLOEXEC. NULL: none. */

@@ -1,6 +1,7 @@
 /* YAML 1.1 as a tree in which each value knows where it stands, for everything that people write:
  * settings, definitions, buildspecs. Stricter than the language: one document, no anchors, aliases,
- * tags or keys that are not text; so a small file cannot grow. Pure. Any thread. */
+ * tags or keys that are not text; so a small file cannot grow. What others wrote for other programs
+ * may be read with its tags, or with its anchors. Pure. Any thread. */
 #ifndef GANTRY_YAML_TREE_H
 #define GANTRY_YAML_TREE_H
 
@@ -26,6 +27,8 @@ struct yaml_node {
     size_t len;
     bool plain; /* written without quotes: only then can it be null, a number or a truth value */
 
+    const char *tag; /* "Ref" of a value written !Ref ..., where tags are read; otherwise NULL */
+
     const struct yaml_node *key; /* in a map: this entry's key; otherwise NULL */
     bool repeated;               /* in a map: an entry before it has the same key */
     struct yaml_node *next;      /* in a list or map: the entry after it */
@@ -49,6 +52,16 @@ struct yaml_place {
  * where; the message does not. The caller bounds `len`. */
 int yaml_tree_parse(struct yaml_tree **out, const void *yaml, size_t len, struct yaml_place *place,
                     struct err *err);
+/* The same, but a value may have a tag of the application's own: !Ref. Those of YAML (!!str) and of
+ * keys stay refused. */
+int yaml_tree_parse_tagged(struct yaml_tree **out, const void *yaml, size_t len,
+                           struct yaml_place *place, struct err *err);
+/* The same, but with anchors (&name), aliases (*name) and the merge key << of YAML 1.1: an entry of
+ * the map itself goes before a merged one, one merged earlier before a later one, and merged ones
+ * stand behind the map's own. An alias is a copy, which counts against the limits above; its values
+ * stand where they are written. Tags stay refused, and an alias inside what it names. */
+int yaml_tree_parse_anchored(struct yaml_tree **out, const void *yaml, size_t len,
+                             struct yaml_place *place, struct err *err);
 void yaml_tree_free(struct yaml_tree *tree);
 
 /* The first entry with that key, or NULL; NULL also where `map` is not one. */
@@ -58,7 +71,7 @@ const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key);
 bool yaml_is_null(const struct yaml_node *node);
 
 /* The node as a document of its own, in block style, comments left out. -1: over the limit of
- * `out`.
+ * `out`. Tags are left out.
  */
 int yaml_write(const struct yaml_node *node, struct buf *out);
 

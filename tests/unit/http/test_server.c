@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,6 +58,21 @@ static void on_item(struct http_request *req, void *arg)
                             q ? q : "(none)", http_req_peer(req));
     http_reply(req, 200, "text/plain", text, strlen(text));
     free(text);
+}
+
+#define FILE_SIZE (9 * 1024 * 1024)
+
+static void on_file(struct http_request *req, void *arg)
+{
+    char *bytes = mem_alloc(FILE_SIZE + 3);
+    int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    (void)arg;
+    memset(bytes, 'x', FILE_SIZE);
+    memcpy(bytes + FILE_SIZE - 3, "end", 3);
+    assert_int_equal(write(fd, bytes, FILE_SIZE + 3), FILE_SIZE + 3);
+    free(bytes);
+    http_reply_file(req, 200, "application/zip", fd, FILE_SIZE);
 }
 
 static void on_named(struct http_request *req, void *arg)
@@ -149,6 +165,7 @@ static int setup(void **state)
     http_route(f->server, "GET", "/stream", 0, on_stream, f);
     http_route(f->server, "GET", "/error/{code}", 0, on_error, f);
     http_route(f->server, "GET", "/injection", 0, on_injection, f);
+    http_route(f->server, "GET", "/file", 0, on_file, f);
     wire_open(&f->wire, f->loop, http_server_port(f->server));
     *state = f;
     return 0;
@@ -224,6 +241,25 @@ static void head_is_answered_by_get_without_a_body(void **state)
     assert_has(answer, "HTTP/1.1 200 OK\r\n");
     assert_has(answer, "Content-Length: 5\r\n");
     assert_lacks(answer, "fixed");
+}
+
+static void a_file_is_answered_as_far_as_it_is_asked_for(void **state)
+{
+    struct fixture *f = *state;
+    const char *answer = ask(f, GET("/file"));
+    const char *body = strstr(answer, "\r\n\r\n") + 4;
+
+    assert_has(answer, "Content-Length: 9437184\r\n");
+    assert_int_equal(f->wire.received.len - (size_t)(body - answer), FILE_SIZE);
+    assert_string_equal(answer + f->wire.received.len - 4, "xend");
+}
+
+static void a_file_is_not_sent_to_who_asks_for_its_head(void **state)
+{
+    const char *answer = ask(*state, "HEAD /file HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+
+    assert_has(answer, "Content-Length: 9437184\r\n");
+    assert_lacks(answer, "xxx");
 }
 
 static void an_unknown_path_is_404_as_a_problem(void **state)
@@ -738,6 +774,8 @@ int main(void)
         TEST(a_literal_segment_wins_over_a_parameter_in_whatever_order_they_came),
         TEST(the_rest_of_a_path_is_one_parameter),
         TEST(head_is_answered_by_get_without_a_body),
+        TEST(a_file_is_answered_as_far_as_it_is_asked_for),
+        TEST(a_file_is_not_sent_to_who_asks_for_its_head),
         TEST(an_unknown_path_is_404_as_a_problem),
         TEST(an_empty_parameter_matches_nothing),
         TEST(a_known_path_with_another_method_is_405_with_allow),

@@ -24,7 +24,7 @@ struct fixture {
     struct loop *loop;
     struct loop_child_opts opts;
     struct buf out, err;
-    bool ended;
+    bool ended, abandoned;
     struct loop_child_exit result;
 };
 
@@ -52,6 +52,11 @@ static void on_exit_of(struct loop_child *child, const struct loop_child_exit *r
     f->result = *result;
 }
 
+static void on_abandoned(void *arg)
+{
+    ((struct fixture *)arg)->abandoned = true;
+}
+
 static int setup(void **state)
 {
     struct fixture *f = mem_alloc(sizeof(*f));
@@ -62,6 +67,7 @@ static int setup(void **state)
     f->opts = (struct loop_child_opts){.on_output = on_output,
                                        .on_error_output = on_error_output,
                                        .on_exit = on_exit_of,
+                                       .on_abandoned = on_abandoned,
                                        .arg = f};
     *state = f;
     return 0;
@@ -412,7 +418,7 @@ static void a_refusal_before_exec_ends_it_with_127_and_a_reason(void **state)
     assert_non_null(strstr(buf_cstr(&f->err), "cannot run"));
 }
 
-static void children_that_run_when_the_loop_is_freed_are_killed(void **state)
+static void children_that_run_when_the_loop_is_freed_are_killed_and_told_so(void **state)
 {
     struct fixture *f = *state;
     struct loop_child *child = start(f, (const char *const[]){"sleep", "300", NULL});
@@ -421,6 +427,7 @@ static void children_that_run_when_the_loop_is_freed_are_killed(void **state)
     loop_free(f->loop);
     f->loop = NULL;
     assert_false(f->ended);
+    assert_true(f->abandoned);
     assert_int_equal(kill(pid, 0), -1);
 }
 
@@ -505,7 +512,7 @@ int main(void)
         TEST(what_runs_before_exec_can_hand_down_a_descriptor),
         TEST(what_runs_before_exec_may_wait_for_its_parent_unless_it_shares),
         TEST(a_refusal_before_exec_ends_it_with_127_and_a_reason),
-        TEST(children_that_run_when_the_loop_is_freed_are_killed),
+        TEST(children_that_run_when_the_loop_is_freed_are_killed_and_told_so),
         TEST(many_start_and_end_while_threads_allocate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -213,6 +213,153 @@ static void a_part_is_written_as_a_document_with_the_same_meaning(void **state)
     yaml_tree_free(tree);
 }
 
+static void tags_are_kept_where_they_are_asked_for(void **state)
+{
+    static const char text[] = "a: !Ref Name\n"
+                               "b: !Join\n"
+                               "  - ''\n"
+                               "  - [x, !Sub '${Y}']\n"
+                               "c: !If {d: e}\n"
+                               "f: plain\n";
+    struct yaml_tree *tree = NULL;
+    struct err err = {0};
+    const struct yaml_node *join;
+
+    (void)state;
+    assert_int_equal(yaml_tree_parse_tagged(&tree, text, strlen(text), NULL, &err), 0);
+    join = yaml_get(tree->root, "b");
+    assert_string_equal(yaml_get(tree->root, "a")->tag, "Ref");
+    assert_string_equal(yaml_get(tree->root, "a")->text, "Name");
+    assert_string_equal(join->tag, "Join");
+    assert_int_equal(join->count, 2);
+    assert_string_equal(join->first->next->first->next->tag, "Sub");
+    assert_string_equal(yaml_get(tree->root, "c")->tag, "If");
+    assert_null(yaml_get(tree->root, "f")->tag);
+    yaml_tree_free(tree);
+}
+
+static void tags_of_keys_and_of_yaml_itself_stay_refused(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *wrong;
+    } rows[] = {
+        {"!Ref a: b\n", "a key must be plain text"},
+        {"a: !!str 1\n", "!!str"},
+        {"a: !<tag:x.example,2000:y> 1\n", "!!str"},
+        {"a: ! b\n", "!!str"},
+        {"a: &x !Ref b\n", "anchors"},
+        {"a: *x\n", "aliases"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct yaml_tree *tree = NULL;
+        struct err err = {0};
+
+        assert_int_equal(
+            yaml_tree_parse_tagged(&tree, rows[i].text, strlen(rows[i].text), NULL, &err), -1);
+        if (!strstr(err.msg, rows[i].wrong))
+            fail_msg("%s: %s", rows[i].text, err.msg);
+    }
+}
+
+/* What the text means, as a document without anchors. */
+static void anchored_means(const char *text, const char *plain)
+{
+    struct yaml_tree *tree = NULL;
+    struct err err = {0};
+    struct buf out;
+
+    buf_init(&out, 64 * 1024);
+    if (yaml_tree_parse_anchored(&tree, text, strlen(text), NULL, &err) < 0)
+        fail_msg("%s: %s", text, err.msg);
+    assert_int_equal(yaml_write(tree->root, &out), 0);
+    assert_string_equal(buf_cstr(&out), plain);
+    buf_release(&out);
+    yaml_tree_free(tree);
+}
+
+static void aliases_are_copies_where_they_are_asked_for(void **state)
+{
+    (void)state;
+    anchored_means("a: &x one\nb: *x\n", "a: one\nb: one\n");
+    anchored_means("a: &x [1, {b: 2}]\nc: *x\n", "a:\n- 1\n- b: 2\nc:\n- 1\n- b: 2\n");
+    anchored_means("- &x {a: &y 1, b: *y}\n- *x\n- *y\n", "- a: 1\n  b: 1\n- a: 1\n  b: 1\n- 1\n");
+    anchored_means("a: &x 1\nb: &x 2\nc: *x\n", "a: 1\nb: 2\nc: 2\n");
+    anchored_means("&k a: 1\n*k : 2\n", "a: 1\na: 2\n");
+}
+
+static void merge_keys_add_what_is_not_there(void **state)
+{
+    (void)state;
+    anchored_means("x: &x {a: 1, b: 2}\ny:\n  <<: *x\n  b: 3\n  c: 4\n",
+                   "x:\n  a: 1\n  b: 2\ny:\n  b: 3\n  c: 4\n  a: 1\n");
+    anchored_means("- &x {a: 1}\n- &y {a: 2, b: 2}\n- {<<: [*x, *y], c: 3}\n- {<<: *y, <<: *x}\n",
+                   "- a: 1\n- a: 2\n  b: 2\n- c: 3\n  a: 1\n  b: 2\n- a: 2\n  b: 2\n");
+    anchored_means("- &x {<<: {a: 1}}\n- {<<: *x}\n", "- a: 1\n- a: 1\n");
+    anchored_means("'<<': 1\n", "\"<<\": 1\n");
+}
+
+static void a_copy_knows_where_it_is_written(void **state)
+{
+    const char *text = "a: &x\n  b: 1\nc: *x\n";
+    struct yaml_tree *tree = NULL;
+    const struct yaml_node *b;
+
+    (void)state;
+    assert_int_equal(yaml_tree_parse_anchored(&tree, text, strlen(text), NULL, NULL), 0);
+    b = yaml_get(yaml_get(tree->root, "c"), "b");
+    assert_int_equal(b->line, 2);
+    assert_int_equal(b->column, 6);
+    yaml_tree_free(tree);
+}
+
+static void anchors_do_not_lift_any_limit(void **state)
+{
+    static const struct {
+        const char *text;
+        int line, column;
+        const char *wrong;
+    } rows[] = {
+        {"a: *x\n", 1, 4, "*x: there is no &x before it"},
+        {"a: &x [*x]\n", 1, 8, "*x: there is no &x before it"},
+        {"a: &x 1\n<<: *x\n", 1, 4, "<< takes a mapping, or a list of mappings"},
+        {"a: &x !Ref b\n", 1, 4, "tags (!name) are not supported"},
+    };
+    struct yaml_tree *tree = NULL;
+    struct yaml_place place;
+    struct err err = {0};
+    struct buf text;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_int_equal(
+            yaml_tree_parse_anchored(&tree, rows[i].text, strlen(rows[i].text), &place, &err), -1);
+        assert_string_equal(err.msg, rows[i].wrong);
+        assert_int_equal(place.line, rows[i].line);
+        assert_int_equal(place.column, rows[i].column);
+    }
+    /* A kilobyte that would stand for 10^9 values. */
+    buf_init(&text, 4096);
+    buf_adds(&text, "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for (int i = 1; i < 9; i++)
+        buf_addf(&text, "a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n",
+                 i, i, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
+    assert_int_equal(yaml_tree_parse_anchored(&tree, text.data, text.len, &place, &err), -1);
+    assert_int_equal(err.code, ERR_LIMIT);
+    assert_string_equal(err.msg, "more values than are allowed in one document");
+    /* A tree that would be deeper than a tree may be. */
+    buf_reset(&text);
+    buf_adds(&text, "- &a0 [x]\n");
+    for (int i = 1; i < 40; i++)
+        buf_addf(&text, "- &a%d [*a%d]\n", i, i - 1);
+    assert_int_equal(yaml_tree_parse_anchored(&tree, text.data, text.len, &place, &err), -1);
+    assert_int_equal(err.code, ERR_LIMIT);
+    assert_string_equal(err.msg, "nested deeper than 32 levels");
+    buf_release(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,7 +371,13 @@ int main(void)
         cmocka_unit_test(what_is_refused_says_where_and_why),
         cmocka_unit_test(depth_and_size_are_bounded),
         cmocka_unit_test(emoji_and_a_byte_order_mark_are_welcome),
+        cmocka_unit_test(tags_are_kept_where_they_are_asked_for),
+        cmocka_unit_test(tags_of_keys_and_of_yaml_itself_stay_refused),
         cmocka_unit_test(a_part_is_written_as_a_document_with_the_same_meaning),
+        cmocka_unit_test(aliases_are_copies_where_they_are_asked_for),
+        cmocka_unit_test(merge_keys_add_what_is_not_there),
+        cmocka_unit_test(a_copy_knows_where_it_is_written),
+        cmocka_unit_test(anchors_do_not_lift_any_limit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
