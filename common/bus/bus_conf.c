@@ -31,7 +31,8 @@ static const struct setting producers[] = {
 static const struct setting consumers[] = {
     {"auto.offset.reset", "earliest"},
     {"session.timeout.ms", "10000"},
-    {"queued.max.messages.kbytes", "4096"},
+    /* room for several of the largest fetches: one that fills it makes its partitions wait */
+    {"queued.max.messages.kbytes", "16384"},
     {"fetch.message.max.bytes", "524288"},
     {"fetch.max.bytes", "4194304"},
     /* also how long a partition waits whose local queue was full */

@@ -9,7 +9,8 @@
 #include "bus/internal.h"
 #include "log/log.h"
 
-#define TIMER_SLACK_NS 4000000ul
+#define MAIN_SLACK_NS   50000000ul
+#define BROKER_SLACK_NS 4000000ul
 
 static void client_unref(struct client *client)
 {
@@ -144,17 +145,26 @@ static int wake_up_by_eventfd(struct client *client, struct err *err)
 }
 
 /* librdkafka's main thread waits whole milliseconds for its timer of a second and spins through the
- * rest, 0.1 % of a core a client. Its threads inherit a timer slack that lets the wait end late
- * instead; what wakes them before is not delayed. */
-static rd_kafka_t *new_instance(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text,
-                                size_t size)
+ * rest. With slack the wait ends late instead; what wakes the thread before is not delayed. Called
+ * by each thread of a client as it starts. */
+static rd_kafka_resp_err_t on_thread_start(rd_kafka_t *rk, rd_kafka_thread_type_t type,
+                                           const char *name, void *arg)
 {
-    int slack_ns = prctl(PR_GET_TIMERSLACK);
-    prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
-    rd_kafka_t *rk = rd_kafka_new(type, conf, text, size);
-    if (slack_ns > 0)
-        prctl(PR_SET_TIMERSLACK, (unsigned long)slack_ns);
-    return rk;
+    (void)rk;
+    (void)name;
+    (void)arg;
+    prctl(PR_SET_TIMERSLACK, type == RD_KAFKA_THREAD_MAIN ? MAIN_SLACK_NS : BROKER_SLACK_NS);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *arg,
+                                  char *errstr, size_t errstr_size)
+{
+    (void)conf;
+    (void)arg;
+    (void)errstr;
+    (void)errstr_size;
+    return rd_kafka_interceptor_add_on_thread_start(rk, "slack", on_thread_start, NULL);
 }
 
 int client_new(struct client **out, struct bus *bus, enum client_type type, rd_kafka_conf_t *conf,
@@ -173,7 +183,8 @@ int client_new(struct client **out, struct bus *bus, enum client_type type, rd_k
     rd_kafka_conf_set_opaque(conf, client);
     rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set_log_cb(conf, on_log);
-    client->rk = new_instance(type == CLIENT_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf,
+    rd_kafka_conf_interceptor_add_on_new(conf, "slack", on_new, NULL);
+    client->rk = rd_kafka_new(type == CLIENT_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf,
                               text, sizeof(text));
     if (!client->rk) {
         rd_kafka_conf_destroy(conf);

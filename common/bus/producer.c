@@ -118,8 +118,13 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void 
         return;
     struct bus_producer *producer = w->producer;
     struct bus_ack ack = {.partition = message->partition, .offset = message->offset};
-    ack.ok = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (ack.ok) {
+    ack.ok = message->err == RD_KAFKA_RESP_ERR_NO_ERROR && message->offset >= 0;
+    if (!ack.ok && message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        /* Told so of a retry that the broker calls a copy (DUPLICATE_SEQUENCE_NUMBER). On topics
+         * that were just made some such records were in no log. */
+        ack.unknown = true;
+        err_set(&ack.err, ERR_UNAVAILABLE, "the record is called stored, and at no offset");
+    } else if (ack.ok) {
         rd_kafka_timestamp_type_t type;
         ack.timestamp_ms = rd_kafka_message_timestamp(message, &type);
         client_well(client);

@@ -103,11 +103,29 @@ static bool again(rd_kafka_resp_err_t code)
     }
 }
 
+/* An answer from the moment a topic was made may lack partitions; the client would keep it for
+ * minutes. */
+static void learn_anew(const struct question *q)
+{
+    const struct rd_kafka_metadata *metadata;
+    for (size_t i = 0; i < q->count; i++) {
+        if (i > 0 && q->ends[i].topic == q->ends[i - 1].topic)
+            continue;
+        rd_kafka_topic_t *topic = rd_kafka_topic_new(q->rk, q->bus->names[q->ends[i].topic], NULL);
+        if (topic && !rd_kafka_metadata(q->rk, 0, topic, &metadata, (int)left_ms(q)))
+            rd_kafka_metadata_destroy(metadata);
+        if (topic)
+            rd_kafka_topic_destroy(topic);
+    }
+}
+
 static void work(void *arg)
 {
     struct question *q = arg;
     rd_kafka_resp_err_t code;
     while ((code = ask_all(q)) && again(code) && left_ms(q) > AGAIN_US / 1000) {
+        if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
+            learn_anew(q);
         struct timespec pause = {.tv_nsec = AGAIN_US * 1000};
         nanosleep(&pause, NULL);
     }

@@ -147,29 +147,19 @@ void event_trace_of(char out[EVENT_TRACEPARENT_SIZE], const char *parent, const 
     trace_write(out, trace, span);
 }
 
-struct buf_sink {
-    ProtobufCBuffer base;
-    struct buf *buf;
-};
-
-static void sink_append(ProtobufCBuffer *base, size_t len, const uint8_t *data)
-{
-    struct buf_sink *sink = (struct buf_sink *)base;
-    buf_add(sink->buf, data, len);
-}
-
 int event_pack(struct buf *out, const void *message, struct err *err)
 {
     const ProtobufCMessage *msg = message;
-    struct buf_sink sink = {.base.append = sink_append, .buf = out};
     size_t size = protobuf_c_message_get_packed_size(msg);
+    uint8_t *at;
     if (size > EVENT_VALUE_MAX)
         return err_set(err, ERR_LIMIT, "%s has %zu bytes, more than the %d that a record may have",
                        msg->descriptor->short_name, size, EVENT_VALUE_MAX);
-    protobuf_c_message_pack_to_buffer(msg, &sink.base);
-    if (out->overflow)
+    at = buf_extend(out, size);
+    if (!at)
         return err_set(err, ERR_LIMIT, "%s has %zu bytes, more than its buffer takes",
                        msg->descriptor->short_name, size);
+    protobuf_c_message_pack(msg, at);
     return 0;
 }
 

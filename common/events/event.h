@@ -18,6 +18,10 @@
 #define EVENT_VALUE_MAX                                                                            \
     (1000 * 1000) /* bytes of an encoded message; larger ones are refused on both ways */
 
+/* What a Finished says of reports at most (common/report/tell.h makes it fit). */
+#define EVENT_REPORTS_MAX     (64 * 1024) /* bytes, together */
+#define EVENT_REPORT_NAME_MAX 256         /* bytes of a group's name */
+
 /* The attributes of one event. Strings in place, so that it can be copied and queued. */
 struct event_meta {
     char id[64];                     /* ce_id */

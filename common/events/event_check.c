@@ -103,6 +103,14 @@ static int check_access(const void *message, struct err *err)
     return 0;
 }
 
+static int check_source_changed(const void *message, struct err *err)
+{
+    const Gantry__V1__SourceChanged *change = message;
+    if (str_empty(change->after) != (change->look > 0))
+        return err_set(err, ERR_INVALID, "a revision has `after`, a look has none");
+    return 0;
+}
+
 static int check_decision(const void *message, struct err *err)
 {
     const Gantry__V1__Decision *decision = message;
@@ -161,6 +169,36 @@ static int check_action_result(const void *message, struct err *err)
     return 0;
 }
 
+static int check_finished(const void *message, struct err *err)
+{
+    const Gantry__V1__Finished *finished = message;
+    size_t size = 0;
+    for (size_t i = 0; i < finished->n_reports; i++)
+        size += protobuf_c_message_get_packed_size(&finished->reports[i]->base);
+    if (size > EVENT_REPORTS_MAX)
+        return err_set(err, ERR_INVALID, "reports have %zu bytes, more than %d", size,
+                       EVENT_REPORTS_MAX);
+    return 0;
+}
+
+static int check_test_report(const void *message, struct err *err)
+{
+    const Gantry__V1__TestReport *report = message;
+    bool coverage = report->kind == GANTRY__V1__REPORT_KIND__REPORT_KIND_COVERAGE;
+    if (coverage ? report->counts != NULL : report->coverage != NULL)
+        return err_set(err, ERR_INVALID, "a report is of tests or of coverage, never of both");
+    return 0;
+}
+
+static int check_test_counts(const void *message, struct err *err)
+{
+    const Gantry__V1__TestCounts *c = message;
+    if (c->total != c->passed + c->failed + c->errored + c->skipped + c->unknown ||
+        c->skipped > c->total || c->flaky > c->passed)
+        return err_set(err, ERR_INVALID, "the counts do not add up");
+    return 0;
+}
+
 /* Top-level messages first, then the pieces in the order of their files. */
 static const struct message_rule rules[] = {
     {&gantry__v1__definition__descriptor,
@@ -173,8 +211,8 @@ static const struct message_rule rules[] = {
     {&gantry__v1__local_token__descriptor, RULES({"sha256", HASH, 0}), NULL},
     {&gantry__v1__source_changed__descriptor,
      RULES({"pipeline", NAME, 0}, {"source", NAME, 0}, {"ref", REF_OPT, REF_MAX},
-           {"before", COMMIT_OPT, 0}, {"after", COMMIT, 0}),
-     NULL},
+           {"before", COMMIT_OPT, 0}, {"after", COMMIT_OPT, 0}),
+     check_source_changed},
     {&gantry__v1__command__descriptor,
      RULES({"pipeline", NAME, 0}, {"caller", PRESENT, 0}, {"definition_sha256", HASH_OPT, 0}),
      NULL},
@@ -183,6 +221,12 @@ static const struct message_rule rules[] = {
      NULL},
     {&gantry__v1__rollback_stage__descriptor, RULES({"stage", NAME, 0}, {"to_release", PRESENT, 0}),
      NULL},
+    {&gantry__v1__set_transition__descriptor, RULES({"stage", NAME, 0}), NULL},
+    {&gantry__v1__promote_release__descriptor, RULES({"release", PRESENT, 0}, {"stage", NAME, 0}),
+     NULL},
+    {&gantry__v1__override_gate__descriptor,
+     RULES({"release", PRESENT, 0}, {"stage", NAME, 0}, {"gate", NAME, 0}), NULL},
+    {&gantry__v1__pin_environment__descriptor, RULES({"environment", NAME, 0}), NULL},
     {&gantry__v1__decision__descriptor,
      RULES({"previous", HASH_OPT, 0}, {"pipeline", NAME_OPT, 0}, {"pipeline_previous", HASH_OPT, 0},
            {"cause", PRESENT, 0}, {"time_ms", PRESENT, 0}, {"changes", LIST, CHANGES_MAX},
@@ -220,7 +264,24 @@ static const struct message_rule rules[] = {
      NULL},
     {&gantry__v1__action_result__descriptor,
      RULES({"pipeline", NAME, 0}, {"run_id", HEX_ID_OPT, 0}), check_action_result},
-    {&gantry__v1__finished__descriptor, RULES({"artifact", CHOICE_OPT, 0}, {"log_tail", LIST, 20}),
+    {&gantry__v1__finished__descriptor,
+     RULES({"artifact", CHOICE_OPT, 0}, {"log_tail", LIST, 20}, {"reports", LIST, 20},
+           {"files", LIST, 60}),
+     check_finished},
+    {&gantry__v1__stored_file__descriptor,
+     RULES({"name", TEXT, 256}, {"key", TEXT, 1024}, {"sha256", HASH, 0}), NULL},
+    {&gantry__v1__test_report__descriptor,
+     RULES({"group", TEXT, EVENT_REPORT_NAME_MAX}, {"format", TEXT, 32}, {"failures", LIST, 50},
+           {"slowest", LIST, 10}, {"worst", LIST, 100}, {"problem", TEXT_OPT, 1024}),
+     check_test_report},
+    {&gantry__v1__test_counts__descriptor, NULL, check_test_counts},
+    {&gantry__v1__test_failure__descriptor,
+     RULES({"suite", TEXT_OPT, 512}, {"name", TEXT_OPT, 512}, {"message", TEXT_OPT, 2048},
+           {"file", TEXT_OPT, 512}),
+     NULL},
+    {&gantry__v1__test_time__descriptor, RULES({"suite", TEXT_OPT, 512}, {"name", TEXT_OPT, 512}),
+     NULL},
+    {&gantry__v1__file_coverage__descriptor, RULES({"path", TEXT, 512}, {"coverage", PRESENT, 0}),
      NULL},
     {&gantry__v1__promoter_state__descriptor, RULES({"snapshot", PRESENT, 0}), NULL},
     {&gantry__v1__snapshot__descriptor,
@@ -270,6 +331,20 @@ static const struct message_rule rules[] = {
      NULL},
     {&gantry__v1__artifact_set__descriptor,
      RULES({"release", PRESENT, 0}, {"artifact", PRESENT, 0}), NULL},
+    {&gantry__v1__transition_set__descriptor, RULES({"stage", NAME, 0}), NULL},
+    {&gantry__v1__release_promoted__descriptor, RULES({"release", PRESENT, 0}, {"stage", NAME, 0}),
+     NULL},
+    {&gantry__v1__gate_overridden__descriptor,
+     RULES({"release", PRESENT, 0}, {"stage", NAME, 0}, {"gate", NAME, 0}), NULL},
+    {&gantry__v1__check_asked__descriptor, RULES({"request", PRESENT, 0}), NULL},
+    {&gantry__v1__check_answered__descriptor,
+     RULES({"release", PRESENT, 0}, {"stage", NAME, 0}, {"gate", NAME, 0}, {"run_id", HEX_ID, 0},
+           {"request", CHOICE_OPT, 0}),
+     NULL},
+    {&gantry__v1__environment_pinned__descriptor, RULES({"environment", NAME, 0}), NULL},
+    {&gantry__v1__action_silent__descriptor,
+     RULES({"release", PRESENT, 0}, {"stage", NAME, 0}, {"action", NAME, 0}, {"run_id", HEX_ID, 0}),
+     NULL},
     {&gantry__v1__approval_opened__descriptor, RULES({"approval", PRESENT, 0}), NULL},
     {&gantry__v1__approval_closed__descriptor, RULES({"approval", PRESENT, 0}), NULL},
     {&gantry__v1__vote_counted__descriptor,

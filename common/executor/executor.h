@@ -13,8 +13,8 @@
  *     redelivered.
  *   - Runs of a partition that was revoked go on for 30 s in case it comes back, then are stopped.
  *   - Started, a heartbeat (Progress) every 20 s and Finished carry deterministic ids.
- *   - Log data becomes LogChunks of at most 32 KiB or 200 ms; the last lines go into
- *     Finished.log_tail; beyond 64 MiB an attempt's log is cut with a note. */
+ *   - Log data becomes LogChunks of at most 32 KiB or 100 ms, the first of a burst at once; the
+ * last lines go into Finished.log_tail; beyond 64 MiB an attempt's log is cut with a note. */
 #ifndef GANTRY_EXECUTOR_EXECUTOR_H
 #define GANTRY_EXECUTOR_EXECUTOR_H
 

@@ -16,7 +16,8 @@
 #define RESTART_PAUSE_MS    5000
 #define TICK_MS             1000
 #define LOG_CHUNK_MAX       (32 * 1024)
-#define LOG_FLUSH_MS        200
+#define LOG_SOON_MS         10  /* after the first bytes, where nothing went for a while */
+#define LOG_FLUSH_MS        100 /* between chunks that are not full */
 #define LOG_TOTAL_MAX       (64ULL * 1024 * 1024)
 #define LOG_KEEP_MAX        (4 * 1024 * 1024) /* of one run, while the producer's queue is full */
 #define LOG_BLOCK_BYTES     (512 * 1024)      /* beyond which its output is not read */
@@ -37,6 +38,7 @@ enum run_state {
 struct run_log {
     struct buf pending; /* of one stream */
     bool pending_mark;
+    int64_t sent_ms;      /* monotonic: the last chunk */
     uint64_t sent_bytes;  /* offset of `pending` in the attempt's log */
     uint64_t taken_bytes; /* all that was accepted */
     bool mid_line;

@@ -74,6 +74,7 @@ static int send_chunk(struct executor_run *run, size_t len, bool last, bool forc
     }
     buf_consume(&log->pending, len);
     log->sent_bytes += len;
+    log->sent_ms = clock_mono_ms();
     return 0;
 }
 
@@ -102,8 +103,11 @@ static void arm(struct executor_run *run)
     struct run_log *log = &run->log;
     if (!log->timer)
         log->timer = loop_timer_new(run->executor->loop, flush_due, run);
-    if (!loop_timer_armed(log->timer))
-        loop_timer_arm(log->timer, LOG_FLUSH_MS);
+    if (loop_timer_armed(log->timer))
+        return;
+    /* The first line at once, as far as others do not follow it; then not too many chunks. */
+    int64_t left = log->sent_ms + LOG_FLUSH_MS - clock_mono_ms();
+    loop_timer_arm(log->timer, left > LOG_SOON_MS ? left : LOG_SOON_MS);
 }
 
 void runlog_retry(struct executor_run *run)

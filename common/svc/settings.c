@@ -27,6 +27,8 @@ const struct conf_item svc_common_items[] = {
      "Folder with one file a secret, readable by this service alone.", 0},
     {"state-dir", CONF_STR, AT(state_dir), "/var/lib/gantry",
      "Folder for what services keep on disk, each in a folder of its own name.", 0},
+    {"git-ca", CONF_STR, AT(git_ca), NULL,
+     "PEM file of certificate authorities that https remotes may have, beside the system's.", 0},
     {"shutdown-grace", CONF_DURATION, AT(shutdown_grace_ms), "30s",
      "How long an ordered shutdown may take.", 0},
     {"console-url", CONF_STR, AT(console_url), "http://127.0.0.1:8080",

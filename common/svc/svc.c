@@ -282,6 +282,7 @@ static int run_service(const struct svc_def *def, const struct options *options)
     int code;
 
     frame->def = def;
+    frame->svc.config_file = options->config;
     if (settings_load(frame, options->config, &options->sets, &err) != 0) {
         code = refused(def, &err);
         settings_release(frame);

@@ -25,6 +25,7 @@ struct svc_conf {
     char *log_format;          /* common.log.format: text | json */
     char *secrets_dir;         /* common.secrets-dir */
     char *state_dir;           /* common.state-dir; a service uses <state-dir>/<service> */
+    char *git_ca;              /* common.git-ca; NULL */
     int64_t shutdown_grace_ms; /* common.shutdown-grace, 30s */
     char *console_url;         /* common.console-url */
     char *approver_url;        /* common.approver-url */
@@ -37,6 +38,7 @@ extern const struct conf_item svc_common_items[];
 
 struct svc {
     struct svc_conf conf;
+    const char *config_file; /* of --config; NULL: none */
     struct loop *loop;
     struct metrics *metrics;
     struct http_server *http;

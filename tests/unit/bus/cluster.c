@@ -1,5 +1,7 @@
 #include "cluster.h"
 
+#include <unistd.h>
+
 #include "../unit.h"
 #include "base/id.h"
 #include "base/mem.h"
@@ -82,6 +84,26 @@ void cluster_will_delete(struct cluster *cluster, enum topic topic)
         strv_add(&cluster->topics, name);
 }
 
+/* A broker knows a new topic before it leads its partitions. What is produced between is refused,
+ * tried again, and may then be called a copy: bus_ack is `unknown` for it, as it should be. */
+static void wait_for_leader(struct cluster *cluster, const char *name, int32_t partition)
+{
+    const struct rd_kafka_metadata *metadata;
+    int64_t low, high;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(cluster->rk, name, NULL);
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    for (int i = 0; i < WAIT_MS / 50 && code; i++) {
+        /* An answer that lacks the partition is kept for minutes by the client: ask anew. */
+        if (!rd_kafka_metadata(cluster->rk, 0, topic, &metadata, WAIT_MS))
+            rd_kafka_metadata_destroy(metadata);
+        code = rd_kafka_query_watermark_offsets(cluster->rk, name, partition, &low, &high, WAIT_MS);
+        if (code)
+            usleep(50000);
+    }
+    rd_kafka_topic_destroy(topic);
+    assert_int_equal(code, 0);
+}
+
 void cluster_topic(struct cluster *cluster, enum topic topic, int32_t partitions)
 {
     cluster_will_delete(cluster, topic);
@@ -96,6 +118,8 @@ void cluster_topic(struct cluster *cluster, enum topic topic, int32_t partitions
     rd_kafka_CreateTopics(cluster->rk, &made, 1, NULL, queue);
     admin_wait(queue);
     rd_kafka_NewTopic_destroy(made);
+    for (int32_t p = 0; p < partitions; p++)
+        wait_for_leader(cluster, name, p);
 }
 
 void cluster_stores(struct cluster *cluster, bool stores)

@@ -132,7 +132,12 @@ static void a_commit_or_ref_that_git_could_take_for_an_option_is_refused(void **
     m.after = (char *)"--upload-pack=touch";
     expect_bad(TOPIC_SOURCE, &m, "is no commit");
     m.after = (char *)"";
-    expect_bad(TOPIC_SOURCE, &m, "is no commit");
+    expect_bad(TOPIC_SOURCE, &m, "a revision has `after`");
+    m.look = 1;
+    expect_good(TOPIC_SOURCE, &m);
+    m.after = (char *)"0123456789abcdef0123456789abcdef01234567";
+    expect_bad(TOPIC_SOURCE, &m, "a look has none");
+    m.look = 0;
     m.after = (char *)"0123456789abcdef0123456789abcdef01234567";
     m.ref = (char *)"--output=x";
     expect_bad(TOPIC_SOURCE, &m, "is no ref");
@@ -210,6 +215,128 @@ static void an_approval_has_an_outcome_when_it_is_closed(void **state)
     expect_bad(TOPIC_REQUEST_APPROVAL, &m, "order");
 }
 
+/* A build that ended, with one report of tests. */
+struct ended {
+    Gantry__V1__ActionResult m;
+    Gantry__V1__Finished finished;
+    Gantry__V1__TestReport report, *reports[21];
+    Gantry__V1__TestCounts counts;
+    Gantry__V1__Coverage coverage;
+    Gantry__V1__TestFailure failure, *failures[51];
+};
+
+static void ended_init(struct ended *e)
+{
+    gantry__v1__action_result__init(&e->m);
+    gantry__v1__finished__init(&e->finished);
+    gantry__v1__test_report__init(&e->report);
+    gantry__v1__test_counts__init(&e->counts);
+    gantry__v1__coverage__init(&e->coverage);
+    gantry__v1__test_failure__init(&e->failure);
+    e->m.pipeline = (char *)"shop";
+    e->m.run_id = (char *)RUN_ID;
+    e->m.attempt = e->m.number = 1;
+    e->m.body_case = GANTRY__V1__ACTION_RESULT__BODY_FINISHED;
+    e->m.finished = &e->finished;
+    e->finished.outcome = GANTRY__V1__OUTCOME__OUTCOME_FAILED;
+    for (size_t i = 0; i < 21; i++)
+        e->reports[i] = &e->report;
+    e->finished.reports = e->reports;
+    e->finished.n_reports = 1;
+    for (size_t i = 0; i < 51; i++)
+        e->failures[i] = &e->failure;
+    e->report.group = (char *)"unit";
+    e->report.format = (char *)"JUNITXML";
+    e->report.kind = GANTRY__V1__REPORT_KIND__REPORT_KIND_TEST;
+    e->report.counts = &e->counts;
+    e->report.failures = e->failures;
+    e->report.n_failures = 1;
+}
+
+static void reports_are_bounded(void **state)
+{
+    struct ended e;
+    (void)state;
+    ended_init(&e);
+    expect_good(TOPIC_RESULT_BUILD, &e.m);
+    e.finished.n_reports = 21;
+    expect_bad(TOPIC_RESULT_BUILD, &e.m, "reports: has 21 elements, more than 20");
+    e.finished.n_reports = 20;
+    expect_good(TOPIC_RESULT_BUILD, &e.m);
+    e.report.n_failures = 51;
+    expect_bad(TOPIC_RESULT_BUILD, &e.m, "failures: has 51 elements, more than 50");
+    e.report.n_failures = 50;
+    expect_good(TOPIC_RESULT_BUILD, &e.m);
+    e.failure.message = mem_alloc(2050);
+    memset(e.failure.message, 'x', 2049);
+    expect_bad(TOPIC_RESULT_BUILD, &e.m, "message: has 2049 bytes, more than 2048");
+    e.failure.message[2048] = '\0';
+    expect_bad(TOPIC_RESULT_BUILD, &e.m, "bytes, more than 65536");
+    e.finished.n_reports = 1;
+    e.report.n_failures = 31;
+    expect_good(TOPIC_RESULT_BUILD, &e.m);
+    free(e.failure.message);
+}
+
+static void a_file_that_is_kept_has_a_name_a_key_and_a_hash(void **state)
+{
+    static uint8_t hash[32];
+    static char name[] = "web.zip", key[] = "artifacts/shop/1/web.zip", none[] = "";
+    Gantry__V1__StoredFile file = GANTRY__V1__STORED_FILE__INIT, *files[61];
+    struct ended e;
+    (void)state;
+    ended_init(&e);
+    file.name = name;
+    file.key = key;
+    file.kind = GANTRY__V1__STORED_FILE_KIND__STORED_FILE_KIND_ARTIFACT;
+    file.sha256 = (ProtobufCBinaryData){.data = hash, .len = 32};
+    for (size_t i = 0; i < 61; i++)
+        files[i] = &file;
+    e.finished.files = files;
+    e.finished.n_files = 60;
+    expect_good(TOPIC_RESULT_BUILD, &e.m);
+    e.finished.n_files = 61;
+    expect_bad(TOPIC_RESULT_BUILD, &e.m, "files: has 61 elements, more than 60");
+    e.finished.n_files = 1;
+    file.sha256.len = 31;
+    expect_bad(TOPIC_RESULT_BUILD, &e.m, "sha256: ");
+    file.sha256.len = 32;
+    file.key = none;
+    expect_bad(TOPIC_RESULT_BUILD, &e.m, "key: ");
+    file.key = key;
+    file.kind = 0;
+    expect_bad(TOPIC_RESULT_BUILD, &e.m, "kind: is not set");
+}
+
+static void a_report_is_of_tests_or_of_coverage(void **state)
+{
+    struct ended e;
+    (void)state;
+    ended_init(&e);
+    e.report.coverage = &e.coverage;
+    expect_bad(TOPIC_RESULT_BUILD, &e.m, "a report is of tests or of coverage");
+    e.report.kind = GANTRY__V1__REPORT_KIND__REPORT_KIND_COVERAGE;
+    expect_bad(TOPIC_RESULT_BUILD, &e.m, "a report is of tests or of coverage");
+    e.report.counts = NULL;
+    expect_good(TOPIC_RESULT_BUILD, &e.m);
+    e.report.kind = 0;
+    expect_bad(TOPIC_RESULT_BUILD, &e.m, "kind: is not set");
+}
+
+static void counts_of_tests_add_up(void **state)
+{
+    struct ended e;
+    (void)state;
+    ended_init(&e);
+    e.counts.total = 3;
+    e.counts.passed = 2;
+    expect_bad(TOPIC_RESULT_BUILD, &e.m, "the counts do not add up");
+    e.counts.skipped = 1;
+    expect_good(TOPIC_RESULT_BUILD, &e.m);
+    e.counts.flaky = 3;
+    expect_bad(TOPIC_RESULT_BUILD, &e.m, "the counts do not add up");
+}
+
 static void a_definition_is_what_its_hash_says(void **state)
 {
     (void)state;
@@ -284,6 +411,10 @@ int main(void)
         cmocka_unit_test(a_oneof_must_be_chosen),
         cmocka_unit_test(a_vote_and_a_run_s_result_stay_on_their_topics),
         cmocka_unit_test(an_approval_has_an_outcome_when_it_is_closed),
+        cmocka_unit_test(reports_are_bounded),
+        cmocka_unit_test(a_file_that_is_kept_has_a_name_a_key_and_a_hash),
+        cmocka_unit_test(a_report_is_of_tests_or_of_coverage),
+        cmocka_unit_test(counts_of_tests_add_up),
         cmocka_unit_test(a_definition_is_what_its_hash_says),
         cmocka_unit_test(an_unknown_change_parses_and_is_refused_by_the_check),
     };
