@@ -1,4 +1,4 @@
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -7,8 +7,6 @@
 
 #define MINUTE_MS (60 * (int64_t)1000)
 #define HOUR_MS   (60 * MINUTE_MS)
-#define ENV_MAX   200
-#define INPUT_MAX 100
 #define CPU_MAX   1024
 
 static int64_t read_timeout(struct reader *r, const struct yaml_node *node, int64_t otherwise)
@@ -19,19 +17,24 @@ static int64_t read_timeout(struct reader *r, const struct yaml_node *node, int6
     return read_duration(r, node, &span, otherwise);
 }
 
+static int64_t read_lost_after(struct reader *r, const struct yaml_node *node)
+{
+    static const struct span span = {MINUTE_MS, 7 * 24 * HOUR_MS, "1m to 7d"};
+
+    return read_duration(r, node, &span, 10 * MINUTE_MS);
+}
+
 static void read_size(struct reader *r, const struct yaml_node *node, struct def_action *action)
 {
-    static const struct field fields[] = {{"cpu", 0}, {"memory", 0}, {NULL, 0}};
-    enum { CPU, MEMORY };
-    const struct yaml_node *VALUES_OF(fields);
+    const struct yaml_node *values[SIZE_KEYS];
     size_t mark;
 
     if (!node)
         return;
     mark = reader_enter_key(r, node->key->text);
-    if (read_fields(r, node, "a size", fields, values) == 0) {
-        const struct yaml_node *cpu = values[CPU];
-        const struct yaml_node *memory = values[MEMORY];
+    if (read_fields(r, node, &size_keys, values) == 0) {
+        const struct yaml_node *cpu = values[SIZE_CPU];
+        const struct yaml_node *memory = values[SIZE_MEMORY];
 
         if (cpu && (cpu->type != YAML_TEXT || str_to_double(cpu->text, &action->build.cpu) < 0 ||
                     action->build.cpu <= 0 || action->build.cpu > CPU_MAX))
@@ -87,47 +90,82 @@ static void read_recipe(struct reader *r, struct def_action *action,
 static void read_build(struct pipeline_reader *pr, struct def_action *action,
                        const struct yaml_node *map)
 {
-    static const struct field fields[] = {{"name", FIELD_REQUIRED},
-                                          {"source", 0},
-                                          {"buildspec", 0},
-                                          {"dockerfile", 0},
-                                          {"image", 0},
-                                          {"size", 0},
-                                          {"env", 0},
-                                          {"timeout", 0},
-                                          {"retry-lost", 0},
-                                          {"lost-after", FIELD_LATER},
-                                          {"privileged", FIELD_LATER},
-                                          {NULL, 0}};
-    enum { NAME, SOURCE, BUILDSPEC, DOCKERFILE, IMAGE, SIZE, ENV, TIMEOUT, RETRY_LOST };
-    const struct yaml_node *VALUES_OF(fields);
+    const struct yaml_node *values[BUILD_KEYS];
     struct reader *r = pr->r;
 
     action->kind = DEF_BUILD;
-    if (read_fields(r, map, "a build", fields, values) < 0) {
+    if (read_fields(r, map, &build_keys, values) < 0) {
         pr->images_unsure = true;
         return;
     }
-    action->name = read_checked(r, values[NAME], syntax_name);
-    action->build.source = read_checked(r, values[SOURCE], syntax_name);
-    check_source(pr, action, map, values[SOURCE]);
-    read_recipe(r, action, values[BUILDSPEC], values[DOCKERFILE], values[IMAGE]);
-    read_size(r, values[SIZE], action);
+    action->name = read_checked(r, values[BUILD_NAME], syntax_name);
+    action->build.source = read_checked(r, values[BUILD_SOURCE], syntax_name);
+    check_source(pr, action, map, values[BUILD_SOURCE]);
+    read_recipe(r, action, values[BUILD_BUILDSPEC], values[BUILD_DOCKERFILE], values[BUILD_IMAGE]);
+    read_size(r, values[BUILD_SIZE], action);
     action->build.env =
-        read_pairs(r, values[ENV], ENV_MAX, syntax_variable, &action->build.env_count);
-    action->timeout_ms = read_timeout(r, values[TIMEOUT], HOUR_MS);
-    action->retry_lost = read_bool(r, values[RETRY_LOST], true);
-    if (!values[IMAGE])
+        read_pairs(r, values[BUILD_ENV], DEF_ENV_MAX, syntax_variable, &action->build.env_count);
+    templates_check(pr, values[BUILD_ENV]);
+    action->timeout_ms = read_timeout(r, values[BUILD_TIMEOUT], HOUR_MS);
+    action->lost_after_ms = read_lost_after(r, values[BUILD_LOST_AFTER]);
+    action->retry_lost = read_bool(r, values[BUILD_RETRY_LOST], true);
+    if (!values[BUILD_IMAGE])
         return;
     if (!action->name)
         pr->images_unsure = true;
     else if (strv_has(&pr->images, action->name))
-        problem(r, values[NAME], "another build that makes an image has this name");
-    else
-        strv_add(&pr->step_images, action->name);
+        problem(r, values[BUILD_NAME], "another build that makes an image has this name");
 }
 
-/* Which digest is deployed must be plain from the definition alone. */
+static void refuse_artifact(const struct pipeline_reader *pr, const struct yaml_node *node,
+                            const char *name)
+{
+    const char *nearest =
+        pr->images.count ? str_nearest(name, (const char *const *)pr->images.items) : NULL;
+
+    if (nearest)
+        problem_near(pr->r, node, nearest,
+                     "no build '%s' with 'image' runs before this deploy; did you mean '%s'?", name,
+                     nearest);
+    else
+        problem(pr->r, node, "no build '%s' with 'image' runs before this deploy", name);
+}
+
+static bool is_parallel(const struct yaml_node *node)
+{
+    return node->type == YAML_MAP && node->count == 1 && str_eq(node->first->key->text, "parallel");
+}
+
+static bool makes_image(const struct yaml_node *entry)
+{
+    return entry->type == YAML_MAP && entry->count == 1 && entry->first->type == YAML_MAP &&
+           str_eq(entry->first->key->text, "build") && yaml_get(entry->first, "image");
+}
+
+size_t image_builds_count(const struct yaml_node *stages)
+{
+    size_t count = 0;
+
+    if (!stages || stages->type != YAML_LIST)
+        return 0;
+    for (const struct yaml_node *stage = stages->first; stage; stage = stage->next) {
+        const struct yaml_node *steps = stage->type == YAML_MAP ? yaml_get(stage, "steps") : NULL;
+
+        if (!steps || steps->type != YAML_LIST)
+            continue;
+        for (const struct yaml_node *step = steps->first; step; step = step->next) {
+            count += makes_image(step);
+            if (!is_parallel(step) || step->first->type != YAML_LIST)
+                continue;
+            for (const struct yaml_node *n = step->first->first; n; n = n->next)
+                count += makes_image(n);
+        }
+    }
+    return count;
+}
+
+/* Which digest is deployed must be plain from the definition alone, and stay so when a build moves:
+ * with several in the pipeline each deploy names its own, though one alone may run before it. */
 static void check_artifact(struct pipeline_reader *pr, struct def_action *action,
                            const struct yaml_node *map, const struct yaml_node *node)
 {
@@ -137,88 +175,45 @@ static void check_artifact(struct pipeline_reader *pr, struct def_action *action
         return;
     if (node && action->deploy.artifact) {
         if (!strv_has(&pr->images, action->deploy.artifact))
-            problem(r, node, "no build '%s' with 'image' runs before this deploy",
-                    action->deploy.artifact);
+            refuse_artifact(pr, node, action->deploy.artifact);
     } else if (node) {
         return;
-    } else if (pr->images.count == 1) {
-        action->deploy.artifact = mem_strdup(pr->images.items[0]);
     } else if (pr->images.count == 0) {
         problem_at(r->problems, map->line, map->column, r->path,
                    "no build with 'image' runs before this deploy, so there is no digest for it");
-    } else {
+    } else if (pr->image_builds > 1) {
         problem_at(r->problems, map->line, map->column, r->path,
-                   "needs 'artifact': %zu builds before it make an image", pr->images.count);
+                   "needs 'artifact': %zu builds of the pipeline make an image", pr->image_builds);
+    } else {
+        action->deploy.artifact = mem_strdup(pr->images.items[0]);
     }
-}
-
-/* `kubernetes:` or `docker:` with its key, as the driver gets it. */
-static char *read_target(struct reader *r, const struct yaml_node *kubernetes,
-                         const struct yaml_node *docker)
-{
-    const struct yaml_node *target = kubernetes ? kubernetes : docker;
-    struct yaml_node root = {.type = YAML_MAP, .count = 1};
-    struct yaml_node only;
-    struct buf yaml;
-
-    if (!target)
-        return NULL;
-    if (kubernetes && docker) {
-        problem(r, docker, "a deploy is for kubernetes or docker, not both");
-        return NULL;
-    }
-    if (target->type != YAML_MAP) {
-        problem(r, target, "expected a mapping");
-        return NULL;
-    }
-    only = *target;
-    only.next = NULL;
-    root.first = &only;
-    buf_init(&yaml, 2 * DEFINITION_SIZE_MAX);
-    if (yaml_write(&root, &yaml) < 0) {
-        problem(r, target, "too large");
-        buf_release(&yaml);
-        return NULL;
-    }
-    return buf_detach(&yaml);
 }
 
 static void read_deploy(struct pipeline_reader *pr, struct def_action *action,
                         const struct yaml_node *map)
 {
-    static const struct field fields[] = {{"name", FIELD_REQUIRED},
-                                          {"environment", FIELD_REQUIRED},
-                                          {"artifact", 0},
-                                          {"kubernetes", 0},
-                                          {"docker", 0},
-                                          {"timeout", 0},
-                                          {"retry-lost", 0},
-                                          {"lost-after", FIELD_LATER},
-                                          {NULL, 0}};
-    enum { NAME, ENVIRONMENT, ARTIFACT, KUBERNETES, DOCKER, TIMEOUT, RETRY_LOST };
-    const struct yaml_node *VALUES_OF(fields);
+    const struct yaml_node *values[DEPLOY_KEYS];
     struct reader *r = pr->r;
 
     action->kind = DEF_DEPLOY;
-    if (read_fields(r, map, "a deploy", fields, values) < 0)
+    if (read_fields(r, map, &deploy_keys, values) < 0)
         return;
-    action->name = read_checked(r, values[NAME], syntax_name);
-    action->deploy.environment = read_checked(r, values[ENVIRONMENT], syntax_name);
-    action->deploy.artifact = read_checked(r, values[ARTIFACT], syntax_name);
-    action->deploy.target_yaml = read_target(r, values[KUBERNETES], values[DOCKER]);
-    action->timeout_ms = read_timeout(r, values[TIMEOUT], 15 * MINUTE_MS);
-    action->retry_lost = read_bool(r, values[RETRY_LOST], false);
-    check_artifact(pr, action, map, values[ARTIFACT]);
+    action->name = read_checked(r, values[DEPLOY_NAME], syntax_name);
+    action->deploy.environment = read_checked(r, values[DEPLOY_ENVIRONMENT], syntax_name);
+    action->deploy.artifact = read_checked(r, values[DEPLOY_ARTIFACT], syntax_name);
+    target_read(pr, action, values[DEPLOY_KUBERNETES], values[DEPLOY_DOCKER]);
+    action->timeout_ms = read_timeout(r, values[DEPLOY_TIMEOUT], 15 * MINUTE_MS);
+    action->lost_after_ms = read_lost_after(r, values[DEPLOY_LOST_AFTER]);
+    action->retry_lost =
+        read_bool(r, values[DEPLOY_RETRY_LOST], values[DEPLOY_KUBERNETES] || values[DEPLOY_DOCKER]);
+    action->retry_lost_said = values[DEPLOY_RETRY_LOST];
+    check_artifact(pr, action, map, values[DEPLOY_ARTIFACT]);
 }
 
 static void read_custom(struct pipeline_reader *pr, struct def_action *action,
                         const struct yaml_node *map)
 {
-    static const struct field fields[] = {
-        {"name", FIELD_REQUIRED},    {"input", 0}, {"timeout", 0}, {"retry-lost", 0},
-        {"lost-after", FIELD_LATER}, {NULL, 0}};
-    enum { NAME, INPUT, TIMEOUT, RETRY_LOST };
-    const struct yaml_node *VALUES_OF(fields);
+    const struct yaml_node *values[CUSTOM_KEYS];
     struct reader *r = pr->r;
     const char *type = map->key->text + strlen("custom/");
 
@@ -227,23 +222,26 @@ static void read_custom(struct pipeline_reader *pr, struct def_action *action,
         problem_at(r->problems, map->key->line, map->key->column, r->path, "'%.100s': %s", type,
                    syntax_name(type));
     action->custom.type = mem_strdup(type);
-    if (read_fields(r, map, "a custom action", fields, values) < 0)
+    if (read_fields(r, map, &custom_keys, values) < 0)
         return;
-    action->name = read_checked(r, values[NAME], syntax_name);
-    action->custom.input =
-        read_pairs(r, values[INPUT], INPUT_MAX, syntax_input, &action->custom.input_count);
-    action->timeout_ms = read_timeout(r, values[TIMEOUT], 24 * HOUR_MS);
-    action->retry_lost = read_bool(r, values[RETRY_LOST], false);
+    action->name = read_checked(r, values[CUSTOM_NAME], syntax_name);
+    action->custom.input = read_pairs(r, values[CUSTOM_INPUT], DEF_NAMES_MAX, syntax_input,
+                                      &action->custom.input_count);
+    templates_check(pr, values[CUSTOM_INPUT]);
+    action->timeout_ms = read_timeout(r, values[CUSTOM_TIMEOUT], 24 * HOUR_MS);
+    action->lost_after_ms = read_lost_after(r, values[CUSTOM_LOST_AFTER]);
+    action->retry_lost = read_bool(r, values[CUSTOM_RETRY_LOST], false);
 }
 
 static void read_approval(struct pipeline_reader *pr, struct def_action *action,
                           const struct yaml_node *map)
 {
     action->kind = DEF_APPROVAL;
-    action->name = approval_action_read(pr->r, &action->approval, map);
+    action->name = approval_action_read(pr, &action->approval, map);
 }
 
-/* An approval's id is made of the gate's or the action's name, so they share one space. */
+/* Ids of approvals, and of runs, are made of the gate's or the action's name: those of a kind
+ * share one space. */
 static void check_name(struct pipeline_reader *pr, const struct def_stage *stage,
                        const struct def_action *action, const struct yaml_node *map)
 {
@@ -253,17 +251,26 @@ static void check_name(struct pipeline_reader *pr, const struct def_stage *stage
         return;
     if (def_stage_action(stage, action->name, NULL) != action)
         problem(pr->r, node, "another action of this stage has the name '%s'", action->name);
-    for (size_t i = 0; action->kind == DEF_APPROVAL && i < stage->gate_count; i++)
-        if (str_eq(stage->gates[i].name, action->name))
+    for (size_t i = 0; i < stage->gate_count; i++)
+        if ((stage->gates[i].kind == DEF_GATE_CHECK ||
+             (stage->gates[i].kind == DEF_GATE_APPROVAL && action->kind == DEF_APPROVAL)) &&
+            str_eq(stage->gates[i].name, action->name))
             problem(pr->r, node, "a gate of this stage has the name '%s'", action->name);
+}
+
+static void refuse_kind(struct reader *r, const struct yaml_node *key)
+{
+    const char *kinds[STEP_KEYS + 1] = {NULL};
+
+    for (size_t i = 0; i < STEP_KEYS; i++)
+        kinds[i] = step_keys.fields[i].key;
+    problem_word(r, key, "an action", kinds);
 }
 
 /* `entry` is a mapping of one key, which says what kind of action its value is. */
 static void read_action(struct pipeline_reader *pr, const struct def_stage *stage,
                         struct def_action *action, const struct yaml_node *entry)
 {
-    static const char *const kinds[] = {"build",         "deploy",   "approval",
-                                        "custom/<name>", "parallel", NULL};
     const struct yaml_node *map = entry->first;
     size_t mark = reader_enter_key(pr->r, map->key->text);
 
@@ -280,7 +287,7 @@ static void read_action(struct pipeline_reader *pr, const struct def_stage *stag
     else if (str_eq(map->key->text, "parallel"))
         problem(pr->r, map->key, "a parallel step cannot hold another");
     else
-        problem_word(pr->r, map->key, "an action", kinds);
+        refuse_kind(pr->r, map->key);
     check_name(pr, stage, action, map);
     reader_leave(pr->r, mark);
 }
@@ -310,9 +317,19 @@ static void read_parallel(struct pipeline_reader *pr, const struct def_stage *st
     reader_leave(pr->r, mark);
 }
 
-static bool is_parallel(const struct yaml_node *node)
+/* What it made and exports is there for the steps after it. */
+static void step_done(struct pipeline_reader *pr, const struct def_step *step)
 {
-    return node->type == YAML_MAP && node->count == 1 && str_eq(node->first->key->text, "parallel");
+    for (size_t i = 0; i < step->action_count; i++) {
+        const struct def_action *action = &step->actions[i];
+
+        if (!action->name)
+            pr->actions_unsure = true;
+        else if (action->kind != DEF_APPROVAL)
+            strv_add(&pr->actions, action->name);
+        if (action->name && action->build.image)
+            strv_add(&pr->images, action->name);
+    }
 }
 
 void step_read(struct pipeline_reader *pr, struct def_stage *stage, struct def_step *step,
@@ -331,9 +348,7 @@ void step_read(struct pipeline_reader *pr, struct def_stage *stage, struct def_s
         step->action_count = 1;
         read_action(pr, stage, step->actions, node);
     }
-    for (size_t i = 0; i < pr->step_images.count; i++)
-        strv_add(&pr->images, pr->step_images.items[i]);
-    strv_release(&pr->step_images);
+    step_done(pr, step);
 }
 
 static void action_release(struct def_action *action)
@@ -346,7 +361,7 @@ static void action_release(struct def_action *action)
     def_pairs_free(action->build.env, action->build.env_count);
     free(action->deploy.environment);
     free(action->deploy.artifact);
-    free(action->deploy.target_yaml);
+    def_pairs_free(action->deploy.target_pairs, action->deploy.target_count);
     free(action->custom.type);
     def_pairs_free(action->custom.input, action->custom.input_count);
     approval_release(&action->approval);

@@ -8,8 +8,6 @@
 #include "definition/kinds.h"
 #include "definition/syntax.h"
 
-#define LABELS_MAX 50
-
 static const char *const kind_names[] = {
     [DEF_PIPELINE] = "Pipeline",         [DEF_ENVIRONMENT] = "Environment",
     [DEF_NOTIFICATION] = "Notification", [DEF_ROLE] = "Role",
@@ -23,8 +21,10 @@ const char *def_kind_name(enum def_kind kind)
 
 static void read_version(struct reader *r, const struct yaml_node *node)
 {
-    if (node && (node->type != YAML_TEXT || !str_eq(node->text, "gantry/v1")))
-        problem(r, node, "expected gantry/v1");
+    static const char *const versions[] = {"gantry/v1", NULL};
+
+    if (node && (node->type != YAML_TEXT || !str_eq(node->text, versions[0])))
+        problem_word(r, node, "a version of the language", versions);
 }
 
 /* 0: none that this version has. */
@@ -47,17 +47,15 @@ static enum def_kind read_kind(struct reader *r, const struct yaml_node *node)
 static void read_metadata(struct reader *r, struct definition *def, const struct yaml_node *node,
                           struct def_pair **labels, size_t *label_count)
 {
-    static const struct field fields[] = {{"name", FIELD_REQUIRED}, {"labels", 0}, {NULL, 0}};
-    enum { NAME, LABELS };
-    const struct yaml_node *VALUES_OF(fields);
+    const struct yaml_node *values[METADATA_KEYS];
     size_t mark;
 
     if (!node)
         return;
     mark = reader_enter_key(r, node->key->text);
-    if (read_fields(r, node, "metadata", fields, values) == 0) {
-        def->name = read_checked(r, values[NAME], syntax_name);
-        *labels = read_pairs(r, values[LABELS], LABELS_MAX, syntax_label, label_count);
+    if (read_fields(r, node, &metadata_keys, values) == 0) {
+        def->name = read_checked(r, values[METADATA_NAME], syntax_name);
+        *labels = read_pairs(r, values[METADATA_LABELS], DEF_LABELS_MAX, syntax_label, label_count);
     }
     reader_leave(r, mark);
 }
@@ -88,23 +86,17 @@ static void read_spec(struct reader *r, struct definition *def, const struct yam
 
 static void read_root(struct reader *r, struct definition *def, const struct yaml_node *root)
 {
-    static const struct field fields[] = {{"apiVersion", FIELD_REQUIRED},
-                                          {"kind", FIELD_REQUIRED},
-                                          {"metadata", FIELD_REQUIRED},
-                                          {"spec", FIELD_REQUIRED},
-                                          {NULL, 0}};
-    enum { API_VERSION, KIND, METADATA, SPEC };
-    const struct yaml_node *VALUES_OF(fields);
+    const struct yaml_node *values[ROOT_KEYS];
     struct def_pair *labels = NULL;
     size_t label_count = 0;
 
-    if (read_fields(r, root, "a definition", fields, values) < 0)
+    if (read_fields(r, root, &root_keys, values) < 0)
         return;
-    read_version(r, values[API_VERSION]);
-    def->kind = read_kind(r, values[KIND]);
-    read_metadata(r, def, values[METADATA], &labels, &label_count);
-    if (def->kind && values[SPEC])
-        read_spec(r, def, values[SPEC]);
+    read_version(r, values[ROOT_VERSION]);
+    def->kind = read_kind(r, values[ROOT_KIND]);
+    read_metadata(r, def, values[ROOT_METADATA], &labels, &label_count);
+    if (def->kind && values[ROOT_SPEC])
+        read_spec(r, def, values[ROOT_SPEC]);
     if (def->kind == DEF_PIPELINE && def->pipeline) {
         def->pipeline->labels = labels;
         def->pipeline->label_count = label_count;
@@ -156,8 +148,8 @@ int definition_parse(struct definition **out, const void *yaml, size_t len,
         const struct def_problem *first = r.problems->items;
 
         qsort(r.problems->items, r.problems->count, sizeof(*first), by_place);
-        ret = err_set(err, ERR_INVALID, "line %d: %s%s%s", first->line, first->path,
-                      *first->path ? ": " : "", first->reason);
+        ret = err_set(err, ERR_INVALID, "line %d, column %d: %s%s%s", first->line, first->column,
+                      first->path, *first->path ? ": " : "", first->reason);
         definition_free(def);
     } else {
         *out = def;

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "calendar/window.h"
 
 #define DEFINITION_SIZE_MAX          (256 * 1024)
 #define DEFINITION_STAGES_MAX        50
@@ -24,8 +25,9 @@ const char *def_kind_name(enum def_kind kind); /* "Pipeline" ... */
 struct def_problem {
     int line; /* from 1, in the bytes given */
     int column;
-    char path[256];   /* spec.stages[1].steps[0].deploy.environment */
-    char reason[512]; /* what is wrong and what would be right */
+    char path[256];    /* spec.stages[1].steps[0].deploy.environment */
+    char reason[512];  /* what is wrong and what would be right */
+    char nearest[128]; /* the known word that was probably meant; empty: none is near */
 };
 /* All that is wrong, in order; at most 50. Zero-initialise. */
 struct def_problems {
@@ -45,28 +47,41 @@ struct def_source {
     char *name;
     char *git;
     struct strv branches; /* globs over the branch's short name */
+    struct strv tags;     /* globs over the tag's name */
+    bool pull_requests;   /* their heads, as the forge shows them in refs/pull/N/head, or
+                             refs/merge-requests/N/head */
+    /* Globs over paths: a change that touches no included path, or excluded ones alone, starts
+     * nothing. Both empty: every change counts. */
+    struct strv paths_include, paths_exclude;
     char *credentials;    /* a secret's name or NULL */
     int64_t poll_ms;      /* 0: webhooks only */
+    bool submodules, lfs; /* what builds get beside the commit's own files */
+    bool clone;           /* builds find a .git */
+    uint32_t depth;       /* commits that the builder fetches; 0: all */
     int line;
 };
 
-enum def_mode { DEF_SUPERSEDED = 1, DEF_QUEUED };
+enum def_mode { DEF_SUPERSEDED = 1, DEF_QUEUED, DEF_PARALLEL };
 enum def_action_kind { DEF_BUILD = 1, DEF_DEPLOY, DEF_APPROVAL, DEF_CUSTOM };
-enum def_on_failure { DEF_FAIL = 1 };
+enum def_on_failure { DEF_FAIL = 1, DEF_RETRY, DEF_ROLLBACK };
 
 struct def_approval {
     struct strv by;     /* group:..., user:... */
     uint32_t count;     /* default 1 */
-    struct strv not_;   /* author, starter */
-    int64_t expires_ms; /* default 7 d; 5 min to 60 d */
+    uint32_t rejects;   /* that many rejections reject; default 1 */
+    struct strv not_;   /* author, starter, approver-of:<stage> */
+    int64_t expires_ms; /* default 7 d; 1 s to 60 d */
     char *message;      /* may hold {{...}} */
 };
 
 struct def_action {
     enum def_action_kind kind;
     char *name;
-    int64_t timeout_ms; /* default by kind: build 60 min, deploy 15 min, custom 24 h */
-    bool retry_lost;    /* default: true for build, else false */
+    int64_t timeout_ms;    /* default by kind: build 60 min, deploy 15 min, custom 24 h */
+    int64_t lost_after_ms; /* of silence: default 10 min; 1 min to 7 d */
+    bool retry_lost; /* default: true for build and for deploys with `kubernetes:` or `docker:`,
+                        else false */
+    bool retry_lost_said; /* it stands there, and no default holds */
     int line;
     struct {
         char *source, *buildspec, *dockerfile,
@@ -80,7 +95,9 @@ struct def_action {
         char *environment;
         char *artifact; /* the build action's name: always set after the check where one can be told
                          */
-        char *target_yaml; /* `kubernetes:` or `docker:` as YAML; NULL */
+        const char *target; /* "kubernetes" or "docker", the driver it is for; NULL: any */
+        struct def_pair *target_pairs; /* what stands in it; values may hold {{...}} */
+        size_t target_count;
     } deploy;
     struct {
         char *type; /* of custom/<type> */
@@ -96,11 +113,27 @@ struct def_step {
     size_t action_count;
 };
 
-enum def_gate_kind { DEF_GATE_APPROVAL = 1 };
+enum def_gate_kind {
+    DEF_GATE_APPROVAL = 1,
+    DEF_GATE_SOAK,
+    DEF_GATE_WINDOW,
+    DEF_GATE_MANUAL,
+    DEF_GATE_CHECK
+};
 struct def_gate {
     enum def_gate_kind kind;
-    char *name; /* "approval", "approval-2" ...: unique in its transition */
+    char *name; /* of its kind: "approval", "approval-2", "soak" ...: unique in its transition */
     struct def_approval approval;
+    int64_t soak_ms; /* 1 s to 60 d */
+    struct window *window;
+    char *window_text; /* as written */
+    struct {
+        char *type; /* of custom/<type> */
+        struct def_pair *input;
+        size_t input_count;
+        int64_t every_ms;   /* default 5 min; 1 s to 1 d */
+        int64_t timeout_ms; /* default: every_ms, 1 min at least */
+    } check;
     int line;
 };
 
@@ -111,6 +144,7 @@ struct def_stage {
     struct def_step *steps;
     size_t step_count;
     enum def_on_failure on_failure;
+    uint32_t retries;       /* of DEF_RETRY: 1 to 10 */
     bool rollback_approval; /* default false: a rollback skips approval gates */
     int line;
 };
@@ -133,6 +167,12 @@ struct def_environment {
     char *deployer; /* default "default" */
     char *driver;   /* command | docker | kubernetes | git */
     char *command;  /* driver command: the NAME */
+    struct def_freeze {
+        struct window *window; /* while it is open, nothing enters a stage that deploys here */
+        char *window_text;     /* as written */
+        char *reason;
+    } * freezes;
+    size_t freeze_count; /* 50 at most */
 };
 
 enum def_channel { DEF_WEBHOOK = 1, DEF_MAIL };
@@ -180,11 +220,19 @@ int definition_split(const void *yaml, size_t len,
  */
 char *definition_key(enum def_kind kind, const char *name);
 
+/* A value of an action's target, its {{names}} filled in: NULL, or what is wrong with it. */
+const char *def_target_wrong(const char *target, const char *key, const char *value);
+/* The target as the driver gets it, a YAML document. -1: over the limit of `out`. */
+int def_target_yaml(const char *target, const struct def_pair *pairs, size_t count,
+                    struct buf *out);
+
 const struct def_stage *def_pipeline_stage(const struct def_pipeline *p, const char *name,
                                            size_t *index);
 const struct def_action *def_stage_action(const struct def_stage *s, const char *name,
                                           size_t *step);
 const struct def_source *def_pipeline_source(const struct def_pipeline *p, const char *name);
 bool def_source_matches(const struct def_source *s, const char *full_ref);
+/* Whether a change of these paths counts (`paths:`); what could not be listed whole does. */
+bool def_source_wants(const struct def_source *s, char *const *paths, size_t count, bool complete);
 
 #endif

@@ -4,34 +4,25 @@
 #include "definition/kinds.h"
 #include "definition/syntax.h"
 
-#define GLOBS_MAX     50
-#define ADDRESSES_MAX 100
-
-static const char *const outcomes[] = {"succeeded", "failed",   "stopped",  "superseded", "skipped",
-                                       "abandoned", "approved", "rejected", "expired",    NULL};
-
 static const char *check_outcome(const char *text)
 {
-    for (size_t i = 0; outcomes[i]; i++)
-        if (str_eq(outcomes[i], text))
+    for (size_t i = 0; outcome_words[i]; i++)
+        if (str_eq(outcome_words[i], text))
             return NULL;
     return "expected succeeded, failed, stopped, superseded, skipped, abandoned, approved, "
-           "rejected or expired";
+           "rejected, expired or overridden";
 }
 
 static void read_webhook(struct reader *r, struct def_notification *notification,
                          const struct yaml_node *node)
 {
-    static const struct field fields[] = {
-        {"url", FIELD_REQUIRED}, {"secret", FIELD_REQUIRED}, {NULL, 0}};
-    enum { URL, SECRET };
-    const struct yaml_node *VALUES_OF(fields);
+    const struct yaml_node *values[WEBHOOK_KEYS];
     size_t mark = reader_enter_key(r, node->key->text);
 
     notification->channel = DEF_WEBHOOK;
-    if (read_fields(r, node, "a webhook", fields, values) == 0) {
-        notification->url = read_checked(r, values[URL], syntax_url);
-        notification->secret = read_checked(r, values[SECRET], syntax_secret);
+    if (read_fields(r, node, &webhook_keys, values) == 0) {
+        notification->url = read_checked(r, values[WEBHOOK_URL], syntax_url);
+        notification->secret = read_checked(r, values[WEBHOOK_SECRET], syntax_secret);
     }
     reader_leave(r, mark);
 }
@@ -39,15 +30,16 @@ static void read_webhook(struct reader *r, struct def_notification *notification
 static void read_mail(struct reader *r, struct def_notification *notification,
                       const struct yaml_node *node)
 {
-    static const struct field fields[] = {{"to", FIELD_REQUIRED}, {NULL, 0}};
-    const struct yaml_node *to;
+    const struct yaml_node *values[MAIL_KEYS];
     size_t mark = reader_enter_key(r, node->key->text);
 
     notification->channel = DEF_MAIL;
-    if (read_fields(r, node, "a mail", fields, &to) == 0 && to) {
+    if (read_fields(r, node, &mail_keys, values) == 0 && values[MAIL_TO]) {
+        const struct yaml_node *to = values[MAIL_TO];
+
         if (to->type == YAML_LIST)
-            read_list(r, to, ADDRESSES_MAX, "addresses");
-        read_texts(r, to, ADDRESSES_MAX, syntax_address, &notification->to);
+            read_list(r, to, DEF_NAMES_MAX, "addresses");
+        read_texts(r, to, DEF_NAMES_MAX, syntax_address, &notification->to);
     }
     reader_leave(r, mark);
 }
@@ -69,31 +61,22 @@ static void read_channel(struct reader *r, struct def_notification *notification
 
 struct def_notification *notification_read(struct reader *r, const struct yaml_node *spec)
 {
-    static const struct field fields[] = {{"events", FIELD_REQUIRED},
-                                          {"pipelines", 0},
-                                          {"stages", 0},
-                                          {"outcomes", 0},
-                                          {"webhook", 0},
-                                          {"mail", 0},
-                                          {"slack", FIELD_LATER},
-                                          {"teams", FIELD_LATER},
-                                          {"status", FIELD_LATER},
-                                          {NULL, 0}};
-    enum { EVENTS, PIPELINES, STAGES, OUTCOMES, WEBHOOK, MAIL };
-    const struct yaml_node *VALUES_OF(fields);
+    const struct yaml_node *values[NOTIFICATION_KEYS];
     struct def_notification *notification = mem_alloc(sizeof(*notification));
 
-    if (read_fields(r, spec, "a notification", fields, values) < 0)
+    if (read_fields(r, spec, &notification_keys, values) < 0)
         return notification;
-    if (values[EVENTS] && values[EVENTS]->type == YAML_LIST)
-        read_list(r, values[EVENTS], GLOBS_MAX, "events");
-    read_texts(r, values[EVENTS], GLOBS_MAX, syntax_event, &notification->events);
-    read_texts(r, values[PIPELINES], GLOBS_MAX, syntax_glob, &notification->pipelines);
+    if (values[NOTIFICATION_EVENTS] && values[NOTIFICATION_EVENTS]->type == YAML_LIST)
+        read_list(r, values[NOTIFICATION_EVENTS], DEF_GLOBS_MAX, "events");
+    read_texts(r, values[NOTIFICATION_EVENTS], DEF_GLOBS_MAX, syntax_event, &notification->events);
+    read_texts(r, values[NOTIFICATION_PIPELINES], DEF_GLOBS_MAX, syntax_glob,
+               &notification->pipelines);
     if (notification->pipelines.count == 0)
         strv_add(&notification->pipelines, "**");
-    read_texts(r, values[STAGES], GLOBS_MAX, syntax_glob, &notification->stages);
-    read_texts(r, values[OUTCOMES], GLOBS_MAX, check_outcome, &notification->outcomes);
-    read_channel(r, notification, spec, values[WEBHOOK], values[MAIL]);
+    read_texts(r, values[NOTIFICATION_STAGES], DEF_GLOBS_MAX, syntax_glob, &notification->stages);
+    read_words(r, values[NOTIFICATION_OUTCOMES], DEF_GLOBS_MAX, check_outcome, outcome_words,
+               &notification->outcomes);
+    read_channel(r, notification, spec, values[NOTIFICATION_WEBHOOK], values[NOTIFICATION_MAIL]);
     return notification;
 }
 

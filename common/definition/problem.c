@@ -38,14 +38,15 @@ static void copy_text(char *out, size_t size, const char *text)
     out[len] = '\0';
 }
 
-static void add(struct def_problems *problems, int line, int column, const char *path,
-                const char *fmt, va_list ap)
+/* NULL: there are too many already. Valid until the next. */
+static struct def_problem *add(struct def_problems *problems, int line, int column,
+                               const char *path, const char *fmt, va_list ap)
 {
     struct def_problem *item;
     char reason[2 * sizeof(item->reason)];
 
     if (problems->count == PROBLEMS_MAX)
-        return;
+        return NULL;
     problems->items = mem_realloc(problems->items, problems->count + 1, sizeof(*problems->items));
     item = &problems->items[problems->count++];
     item->line = line;
@@ -53,6 +54,21 @@ static void add(struct def_problems *problems, int line, int column, const char 
     copy_text(item->path, sizeof(item->path), path);
     vsnprintf(reason, sizeof(reason), fmt, ap);
     copy_text(item->reason, sizeof(item->reason), reason);
+    item->nearest[0] = '\0';
+    return item;
+}
+
+static struct def_problem *add_node(struct reader *r, const struct yaml_node *node, const char *fmt,
+                                    va_list ap)
+{
+    size_t mark = r->path_len;
+    struct def_problem *item;
+
+    if (node->key)
+        mark = reader_enter_key(r, node->key->text);
+    item = add(r->problems, node->line, node->column, r->path, fmt, ap);
+    reader_leave(r, mark);
+    return item;
 }
 
 void problem_at(struct def_problems *problems, int line, int column, const char *path,
@@ -67,15 +83,24 @@ void problem_at(struct def_problems *problems, int line, int column, const char 
 
 void problem(struct reader *r, const struct yaml_node *node, const char *fmt, ...)
 {
-    size_t mark = r->path_len;
     va_list ap;
 
-    if (node->key)
-        mark = reader_enter_key(r, node->key->text);
     va_start(ap, fmt);
-    add(r->problems, node->line, node->column, r->path, fmt, ap);
+    add_node(r, node, fmt, ap);
     va_end(ap);
-    reader_leave(r, mark);
+}
+
+void problem_near(struct reader *r, const struct yaml_node *node, const char *nearest,
+                  const char *fmt, ...)
+{
+    struct def_problem *item;
+    va_list ap;
+
+    va_start(ap, fmt);
+    item = add_node(r, node, fmt, ap);
+    va_end(ap);
+    if (item && nearest)
+        copy_text(item->nearest, sizeof(item->nearest), nearest);
 }
 
 void def_problems_release(struct def_problems *problems)

@@ -52,26 +52,30 @@ bool asks_nothing(const struct yaml_node *node)
     return yaml_is_null(node) || (node->plain && str_eq(node->text, "false"));
 }
 
-static void refuse_key(struct reader *r, const struct yaml_node *key, const char *what,
-                       const struct field *fields)
+const char *node_kind(const struct yaml_node *node)
+{
+    return node->type == YAML_TEXT ? "text" : node->type == YAML_LIST ? "a list" : "a mapping";
+}
+
+static void refuse_key(struct reader *r, const struct yaml_node *key, const struct keys *known)
 {
     const char *keys[32] = {NULL};
-    char known[256] = "";
+    char list[256] = "";
     const char *nearest;
     size_t mark;
 
     if (r->problems->count == PROBLEMS_MAX)
         return;
     mark = reader_enter_key(r, key->text);
-    for (size_t i = 0; fields[i].key && i + 1 < sizeof(keys) / sizeof(keys[0]); i++)
-        keys[i] = fields[i].key;
+    for (size_t i = 0; known->fields[i].key && i + 1 < sizeof(keys) / sizeof(keys[0]); i++)
+        keys[i] = known->fields[i].key;
     nearest = str_nearest(key->text, keys);
-    for (size_t i = 0, len = 0; keys[i] && len < sizeof(known); i++)
-        len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "", keys[i]);
+    for (size_t i = 0, len = 0; keys[i] && len < sizeof(list); i++)
+        len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "", keys[i]);
     if (nearest)
-        problem(r, key, "not a key of %s; did you mean '%s'?", what, nearest);
+        problem_near(r, key, nearest, "not a key of %s; did you mean '%s'?", known->what, nearest);
     else
-        problem(r, key, "not a key of %s, which has: %s", what, known);
+        problem(r, key, "not a key of %s, which has: %s", known->what, list);
     reader_leave(r, mark);
 }
 
@@ -86,16 +90,19 @@ static void take_field(struct reader *r, const struct yaml_node *node, const str
     } else if (!yaml_is_null(node))
         *value = node;
     else if (field->flags & FIELD_REQUIRED)
-        problem(r, node, "needs a value");
+        problem(r, node, "needs a value: %s", field->shape->name);
 }
 
-int read_fields(struct reader *r, const struct yaml_node *map, const char *what,
-                const struct field *fields, const struct yaml_node **values)
+int read_fields(struct reader *r, const struct yaml_node *map, const struct keys *keys,
+                const struct yaml_node **values)
 {
+    const struct field *fields = keys->fields;
+
     for (size_t i = 0; fields[i].key; i++)
         values[i] = NULL;
     if (map->type != YAML_MAP) {
-        problem_at(r->problems, map->line, map->column, r->path, "expected a mapping");
+        problem_at(r->problems, map->line, map->column, r->path,
+                   "expected a mapping with the keys of %s, not %s", keys->what, node_kind(map));
         return -1;
     }
     for (const struct yaml_node *n = map->first; n; n = n->next) {
@@ -106,12 +113,12 @@ int read_fields(struct reader *r, const struct yaml_node *map, const char *what,
         if (fields[i].key)
             take_field(r, n, &fields[i], &values[i]);
         else
-            refuse_key(r, n->key, what, fields);
+            refuse_key(r, n->key, keys);
     }
     for (size_t i = 0; fields[i].key; i++)
         if (fields[i].flags & FIELD_REQUIRED && !values[i] && !yaml_get(map, fields[i].key))
-            problem_at(r->problems, map->line, map->column, r->path, "%s needs '%s'", what,
-                       fields[i].key);
+            problem_at(r->problems, map->line, map->column, r->path, "%s needs '%s' (%s)",
+                       keys->what, fields[i].key, fields[i].shape->name);
     return 0;
 }
 
@@ -140,7 +147,7 @@ static bool check_text(struct reader *r, const struct yaml_node *node, size_t ma
     size_t count = 0;
 
     if (node->type != YAML_TEXT) {
-        problem(r, node, "expected text, not a %s", node->type == YAML_LIST ? "list" : "mapping");
+        problem(r, node, "expected text, not %s", node_kind(node));
         return false;
     }
     if (!*node->text && !(flags & TEXT_EMPTY)) {
@@ -171,23 +178,39 @@ char *read_text(struct reader *r, const struct yaml_node *node, size_t max, unsi
 
 #define CHECKED_TEXT_MAX 1000
 
-char *read_checked(struct reader *r, const struct yaml_node *node,
-                   const char *(*check)(const char *text))
+static char *read_word(struct reader *r, const struct yaml_node *node,
+                       const char *(*check)(const char *text), const char *const *words)
 {
-    const char *wrong;
+    const char *wrong, *nearest;
 
     if (!node || !check_text(r, node, CHECKED_TEXT_MAX, 0))
         return NULL;
     wrong = check(node->text);
-    if (wrong) {
+    if (!wrong)
+        return mem_strdup(node->text);
+    nearest = words ? str_nearest(node->text, words) : NULL;
+    if (nearest)
+        problem_near(r, node, nearest, "'%.100s': %s; did you mean '%s'?", node->text, wrong,
+                     nearest);
+    else
         problem(r, node, "'%.100s': %s", node->text, wrong);
-        return NULL;
-    }
-    return mem_strdup(node->text);
+    return NULL;
+}
+
+char *read_checked(struct reader *r, const struct yaml_node *node,
+                   const char *(*check)(const char *text))
+{
+    return read_word(r, node, check, NULL);
 }
 
 void read_texts(struct reader *r, const struct yaml_node *node, size_t max,
                 const char *(*check)(const char *text), struct strv *out)
+{
+    read_words(r, node, max, check, NULL, out);
+}
+
+void read_words(struct reader *r, const struct yaml_node *node, size_t max,
+                const char *(*check)(const char *text), const char *const *words, struct strv *out)
 {
     size_t mark;
     size_t i = 0;
@@ -195,7 +218,7 @@ void read_texts(struct reader *r, const struct yaml_node *node, size_t max,
     if (!node)
         return;
     if (node->type == YAML_TEXT) {
-        char *text = read_checked(r, node, check);
+        char *text = read_word(r, node, check, words);
 
         if (text)
             strv_add(out, text);
@@ -203,7 +226,7 @@ void read_texts(struct reader *r, const struct yaml_node *node, size_t max,
         return;
     }
     if (node->type != YAML_LIST) {
-        problem(r, node, "expected a list");
+        problem(r, node, "expected a list, not %s", node_kind(node));
         return;
     }
     if (node->count > max) {
@@ -213,7 +236,7 @@ void read_texts(struct reader *r, const struct yaml_node *node, size_t max,
     mark = reader_enter_key(r, node->key->text);
     for (const struct yaml_node *n = node->first; n; n = n->next) {
         size_t item = reader_enter_index(r, i++);
-        char *text = read_checked(r, n, check);
+        char *text = read_word(r, n, check, words);
 
         if (text && strv_has(out, text))
             problem(r, n, "'%.100s' stands there twice", text);
@@ -237,7 +260,7 @@ struct def_pair *read_pairs(struct reader *r, const struct yaml_node *node, size
     if (!node)
         return NULL;
     if (node->type != YAML_MAP) {
-        problem(r, node, "expected a mapping");
+        problem(r, node, "expected a mapping, not %s", node_kind(node));
         return NULL;
     }
     if (node->count > max) {
@@ -275,15 +298,26 @@ void def_pairs_free(struct def_pair *pairs, size_t count)
     free(pairs);
 }
 
+/* What was found where something else was expected. */
+static const char *shown(const struct yaml_node *node, char text[64])
+{
+    if (node->type != YAML_TEXT)
+        return node_kind(node);
+    snprintf(text, 64, "'%.40s'", node->text);
+    return text;
+}
+
 bool read_bool(struct reader *r, const struct yaml_node *node, bool otherwise)
 {
+    char text[64];
+
     if (!node)
         return otherwise;
     if (node->type == YAML_TEXT && node->plain && str_eq(node->text, "true"))
         return true;
     if (node->type == YAML_TEXT && node->plain && str_eq(node->text, "false"))
         return false;
-    problem(r, node, "expected true or false");
+    problem(r, node, "expected true or false, not %s", shown(node, text));
     return otherwise;
 }
 
@@ -291,11 +325,12 @@ uint32_t read_count(struct reader *r, const struct yaml_node *node, uint32_t max
                     uint32_t otherwise)
 {
     uint64_t value;
+    char text[64];
 
     if (!node)
         return otherwise;
     if (node->type != YAML_TEXT || str_to_u64(node->text, &value) < 0 || value < 1 || value > max) {
-        problem(r, node, "expected a number from 1 to %" PRIu32, max);
+        problem(r, node, "expected a number from 1 to %" PRIu32 ", not %s", max, shown(node, text));
         return otherwise;
     }
     return (uint32_t)value;
@@ -305,15 +340,17 @@ int64_t read_duration(struct reader *r, const struct yaml_node *node, const stru
                       int64_t otherwise)
 {
     int64_t ms;
+    char text[64];
 
     if (!node)
         return otherwise;
     if (node->type != YAML_TEXT || str_to_duration(node->text, &ms) < 0) {
-        problem(r, node, "expected a duration, such as 90s, 15m, 2h or 3d");
+        problem(r, node, "expected a duration, such as 90s, 15m, 2h or 3d, not %s",
+                shown(node, text));
         return otherwise;
     }
     if (ms < span->min_ms || ms > span->max_ms) {
-        problem(r, node, "expected %s", span->text);
+        problem(r, node, "expected %s, not %s", span->text, shown(node, text));
         return otherwise;
     }
     return ms;
@@ -325,7 +362,7 @@ const struct yaml_node *read_list(struct reader *r, const struct yaml_node *node
     if (!node)
         return NULL;
     if (node->type != YAML_LIST)
-        problem(r, node, "expected a list of %s", what);
+        problem(r, node, "expected a list of %s, not %s", what, node_kind(node));
     else if (node->count == 0)
         problem(r, node, "needs one at least of %s", what);
     else if (node->count > max)
@@ -344,7 +381,8 @@ void problem_word(struct reader *r, const struct yaml_node *node, const char *wh
     for (size_t i = 0, len = 0; words[i] && len < sizeof(known); i++)
         len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "", words[i]);
     if (nearest)
-        problem(r, node, "'%.100s' is not %s; did you mean '%s'?", node->text, what, nearest);
+        problem_near(r, node, nearest, "'%.100s' is not %s; did you mean '%s'?", node->text, what,
+                     nearest);
     else
         problem(r, node, "not %s, which is one of: %s", what, known);
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "definition/definition.h"
+#include "definition/keys.h"
 #include "yaml/tree.h"
 
 #define PROBLEMS_MAX 50
@@ -27,24 +28,18 @@ void reader_leave(struct reader *r, size_t mark);
  * that was entered (a node without a key). */
 void problem(struct reader *r, const struct yaml_node *node, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same, and notes which known word is nearest to the one that is there (NULL: none). */
+void problem_near(struct reader *r, const struct yaml_node *node, const char *nearest,
+                  const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void problem_at(struct def_problems *problems, int line, int column, const char *path,
                 const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-/* What may stand in a map: the language's own table of its keys. */
-struct field {
-    const char *key; /* NULL ends a table */
-    unsigned flags;
-};
-#define FIELD_REQUIRED 1u
-#define FIELD_LATER                                                                                \
-    2u /* in the language, not in this version: refused where it asks for something */
-
-/* Declares `values`, with one for each field. */
-#define VALUES_OF(fields) values[sizeof(fields) / sizeof((fields)[0])]
 /* Gives each known key's value (NULL: not there, or nothing after its colon) in the table's order.
- * `what` names the map for messages: "a stage". -1: not a map. */
-int read_fields(struct reader *r, const struct yaml_node *map, const char *what,
-                const struct field *fields, const struct yaml_node **values);
+ * -1: not a map. */
+int read_fields(struct reader *r, const struct yaml_node *map, const struct keys *keys,
+                const struct yaml_node **values);
+/* "text", "a list" or "a mapping". */
+const char *node_kind(const struct yaml_node *node);
 
 /* Every function below takes NULL for a value that is not there. */
 
@@ -58,6 +53,9 @@ char *read_checked(struct reader *r, const struct yaml_node *node,
 /* A text or a list of texts. */
 void read_texts(struct reader *r, const struct yaml_node *node, size_t max,
                 const char *(*check)(const char *text), struct strv *out);
+/* The same; of a text that `check` refuses the nearest of `words` (ended by NULL) is named. */
+void read_words(struct reader *r, const struct yaml_node *node, size_t max,
+                const char *(*check)(const char *text), const char *const *words, struct strv *out);
 /* Keys with texts; *count pairs, which the caller frees. */
 struct def_pair *read_pairs(struct reader *r, const struct yaml_node *node, size_t max,
                             const char *(*check_key)(const char *text), size_t *count);

@@ -58,6 +58,22 @@ const char *syntax_branch(const char *text)
                                              "release/*";
 }
 
+const char *syntax_tag(const char *text)
+{
+    if (str_starts(text, "refs/"))
+        return "expected the tag's name: v1.0, not refs/tags/v1.0";
+    return *text && !strpbrk(text, " ~^:") ? NULL : "expected a tag or a glob, such as v1.0 or v*";
+}
+
+const char *syntax_path_glob(const char *text)
+{
+    if (*text == '/' || str_starts(text, "./") || str_starts(text, "../") || strstr(text, "/../"))
+        return "expected a path or a glob from the repository's root, such as src/**";
+    if (str_ends(text, "/"))
+        return "expected a path or a glob; all in a folder is docs/**";
+    return NULL;
+}
+
 /* user:password@ before the host. */
 static bool has_password(const char *authority)
 {
@@ -157,7 +173,8 @@ const char *syntax_image(const char *text)
     const char *last = strrchr(text, '/');
 
     if (strstr(text, "{{"))
-        return NULL;
+        return "a repository is written out, without {{names}}: where an image goes must be plain "
+               "from the definition alone";
     if (!last || !is_registry(text, len))
         return "expected a registry and a repository, such as registry.example/acme/shop";
     if (strpbrk(last, ":@"))
@@ -183,9 +200,9 @@ const char *syntax_excluded(const char *text)
 {
     if (str_eq(text, "author") || str_eq(text, "starter"))
         return NULL;
-    if (str_starts(text, "approver-of:"))
-        return "approver-of is not supported yet";
-    return "expected author or starter";
+    if (str_starts(text, "approver-of:") && str_is_name(text + strlen("approver-of:")))
+        return NULL;
+    return "expected author or starter, or approver-of: and a stage's name";
 }
 
 const char *syntax_event(const char *text)

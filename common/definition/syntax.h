@@ -9,6 +9,8 @@ const char *syntax_variable(const char *text); /* of an environment */
 const char *syntax_input(const char *text);    /* a custom action's input's key */
 const char *syntax_glob(const char *text);
 const char *syntax_branch(const char *text);
+const char *syntax_tag(const char *text);
+const char *syntax_path_glob(const char *text);
 const char *syntax_git(const char *text);
 const char *syntax_secret(const char *text); /* its name */
 const char *syntax_path(const char *text);   /* in a source */

@@ -40,6 +40,22 @@ struct refusal {
     const char *reason; /* or a part of it */
 };
 
+/* The word that the reason asks about stands beside it. Of windows the calendar tells the reason
+ * alone. */
+static inline void assert_nearest(const struct def_problem *problem)
+{
+    static const char asks[] = "did you mean ";
+    const char *meant = strstr(problem->reason, asks);
+    char question[160] = "";
+
+    if (meant && strstr(problem->path, "window"))
+        return;
+    meant = meant ? meant + strlen(asks) : "";
+    if (*problem->nearest)
+        snprintf(question, sizeof(question), *meant == '{' ? "{{%s}}?" : "'%s'?", problem->nearest);
+    assert_string_equal(meant, question);
+}
+
 static inline void assert_refused(const struct refusal *row)
 {
     struct def_problems problems = {0};
@@ -60,6 +76,7 @@ static inline void assert_refused(const struct refusal *row)
         fail_msg("%s\nwanted:%d: %s: %s\n%s", row->yaml, row->line, row->path, row->reason,
                  buf_cstr(&out));
     }
+    assert_nearest(&problems.items[0]);
     def_problems_release(&problems);
 }
 

@@ -99,19 +99,20 @@ static void all_mistakes_are_told_at_once_in_the_order_of_lines(void **state)
     def_problems_print(&problems, "shop.yaml", &out);
     assert_string_equal(
         out.data,
-        "shop.yaml:5:9: spec.mode: not a mode, which is one of: superseded, queued\n"
+        "shop.yaml:5:9: spec.mode: not a mode, which is one of: superseded, queued, parallel\n"
         "shop.yaml:9:13: spec.stages[0].name: 'Build': a name has 1 to 63 lower-case letters, "
         "digits and dashes, and does not begin with a dash\n"
-        "shop.yaml:11:18: spec.stages[0].steps[0].build: a build needs 'name'\n"
+        "shop.yaml:11:18: spec.stages[0].steps[0].build: a build needs 'name' (a name)\n"
         "shop.yaml:11:26: spec.stages[0].steps[0].build.image: 'x': expected a registry and a "
         "repository, such as registry.example/acme/shop\n"
         "shop.yaml:11:29: spec.stages[0].steps[0].build.sorce: not a key of a build; did you mean "
         "'source'?\n"
         "shop.yaml:12:7: spec.stages[1].nam: not a key of a stage; did you mean 'name'?\n"
-        "shop.yaml:12:7: spec.stages[1]: a stage needs 'name'\n"
-        "shop.yaml:12:7: spec.stages[1]: a stage needs 'steps'\n");
-    assert_string_equal(err.msg,
-                        "line 5: spec.mode: not a mode, which is one of: superseded, queued");
+        "shop.yaml:12:7: spec.stages[1]: a stage needs 'name' (a name)\n"
+        "shop.yaml:12:7: spec.stages[1]: a stage needs 'steps' (a list of steps)\n");
+    assert_string_equal(
+        err.msg,
+        "line 5, column 9: spec.mode: not a mode, which is one of: superseded, queued, parallel");
     def_problems_release(&problems);
     buf_release(&out);
 }

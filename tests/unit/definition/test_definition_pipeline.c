@@ -23,6 +23,10 @@ static const char whole[] =
     "      branches: [development, release/*]\n"
     "      credentials: shop/git-token\n"
     "      poll: 5m\n"
+    "      submodules: true\n"
+    "      lfs: true\n"
+    "      clone: true\n"
+    "      depth: 50\n"
     "    - {name: chart, git: \"git@git.example:acme/chart.git\", branches: main, poll: 0}\n"
     "  stages:\n"
     "    - name: build\n"
@@ -36,9 +40,12 @@ static const char whole[] =
     "            env: {GOFLAGS: \"-mod=vendor\", TEXT: \"two\\nlines\"}\n"
     "            timeout: 30m\n"
     "            retry-lost: false\n"
+    "            lost-after: 90s\n"
     "    - name: dev\n"
     "      steps:\n"
-    "        - deploy: {name: app, environment: dev, kubernetes: {namespace: shop, port: \"80\"}}\n"
+    "        - deploy: {name: app, environment: dev, kubernetes: {namespace: shop, deployment: "
+    "\"80\", "
+    "container: 'c-{{release.number}}'}}\n"
     "        - parallel:\n"
     "            - build: {name: smoke, source: app, buildspec: test/smoke.yml}\n"
     "            - custom/load-test: {name: load, input: {rate: \"50\"}, timeout: 1s}\n"
@@ -93,6 +100,10 @@ static void sources_are_read(void **state)
     assert_string_equal(chart->branches.items[0], "main");
     assert_int_equal(chart->poll_ms, 0);
     assert_null(chart->credentials);
+    assert_true(app->submodules && app->lfs && app->clone);
+    assert_int_equal(app->depth, 50);
+    assert_false(chart->submodules || chart->lfs || chart->clone);
+    assert_int_equal(chart->depth, 0);
     definition_free(def);
 }
 
@@ -105,7 +116,7 @@ static void a_build_is_read(void **state)
     (void)state;
     assert_int_equal(image->kind, DEF_BUILD);
     assert_string_equal(image->name, "image");
-    assert_int_equal(image->line, 18);
+    assert_int_equal(image->line, 22);
     assert_string_equal(image->build.source, "app");
     assert_string_equal(image->build.buildspec, "ci/buildspec.yml");
     assert_null(image->build.dockerfile);
@@ -116,6 +127,7 @@ static void a_build_is_read(void **state)
     assert_string_equal(image->build.env[1].value, "two\nlines");
     assert_int_equal(image->timeout_ms, 30 * MINUTE);
     assert_false(image->retry_lost);
+    assert_int_equal(image->lost_after_ms, 90 * 1000);
     assert_null(smoke->build.image);
     assert_int_equal(smoke->timeout_ms, 60 * MINUTE);
     assert_true(smoke->retry_lost);
@@ -147,17 +159,27 @@ static void a_deploy_is_read_and_gets_the_only_artifact_there_is(void **state)
     struct definition *def = parsed(whole);
     const struct def_action *dev = &def->pipeline->stages[1].steps[0].actions[0];
     const struct def_action *prod = &def->pipeline->stages[2].steps[1].actions[0];
+    struct buf yaml;
 
     (void)state;
     assert_int_equal(dev->kind, DEF_DEPLOY);
     assert_string_equal(dev->deploy.environment, "dev");
     assert_string_equal(dev->deploy.artifact, "image");
-    assert_string_equal(dev->deploy.target_yaml,
-                        "kubernetes:\n  namespace: shop\n  port: \"80\"\n");
+    assert_string_equal(dev->deploy.target, "kubernetes");
+    buf_init(&yaml, 1000);
+    assert_int_equal(def_target_yaml(dev->deploy.target, dev->deploy.target_pairs,
+                                     dev->deploy.target_count, &yaml),
+                     0);
+    assert_string_equal(buf_cstr(&yaml), "kubernetes:\n  namespace: \"shop\"\n  deployment: "
+                                         "\"80\"\n  container: \"c-{{release.number}}\"\n");
+    buf_release(&yaml);
     assert_int_equal(dev->timeout_ms, 15 * MINUTE);
-    assert_false(dev->retry_lost);
+    assert_true(dev->retry_lost);
+    assert_true(dev->lost_after_ms == 10 * MINUTE);
     assert_string_equal(prod->deploy.artifact, "image");
-    assert_null(prod->deploy.target_yaml);
+    assert_null(prod->deploy.target);
+    assert_true(prod->retry_lost_said);
+    assert_false(dev->retry_lost_said);
     assert_true(prod->retry_lost);
     definition_free(def);
 }
@@ -229,20 +251,20 @@ static void what_is_not_there_yet_may_be_declined(void **state)
                                             "  stages:\n" BUILD "    - name: dev\n"
                                             "      gates: []\n"
                                             "      steps:\n"
-                                            "        - custom/x: {name: x, lost-after: ~}\n"));
+                                            "        - custom/x: {name: x, lost-after: ~}\n"
+                                            "        - build: {name: x2, privileged: false}\n"));
 }
 
 static void templates_stay_as_they_are(void **state)
 {
-    struct definition *def = parsed(HEAD("Pipeline") SOURCES STAGES
-                                    "    - name: build\n"
-                                    "      steps:\n"
-                                    "        - build: {name: image, image: \"{{variables.REPO}}\","
-                                    " env: {V: \"{{release.number}}\"}}\n");
+    struct definition *def =
+        parsed(HEAD("Pipeline") SOURCES STAGES "    - name: build\n"
+                                               "      steps:\n"
+                                               "        - build: {name: image, image: r.example/x,"
+                                               " env: {V: \"{{release.number}}\"}}\n");
     const struct def_action *build = &def->pipeline->stages[0].steps[0].actions[0];
 
     (void)state;
-    assert_string_equal(build->build.image, "{{variables.REPO}}");
     assert_string_equal(build->build.env[0].value, "{{release.number}}");
     definition_free(def);
 }
@@ -305,21 +327,6 @@ static void names_are_found(void **state)
     definition_free(def);
 }
 
-static void a_source_matches_branches_by_their_short_name(void **state)
-{
-    struct definition *def = parsed(whole);
-    const struct def_source *app = &def->pipeline->sources[0];
-
-    (void)state;
-    assert_true(def_source_matches(app, "refs/heads/development"));
-    assert_true(def_source_matches(app, "refs/heads/release/1.0"));
-    assert_false(def_source_matches(app, "refs/heads/release/1.0/x"));
-    assert_false(def_source_matches(app, "refs/heads/main"));
-    assert_false(def_source_matches(app, "refs/tags/development"));
-    assert_false(def_source_matches(app, "development"));
-    definition_free(def);
-}
-
 static void the_hash_is_of_the_bytes_given(void **state)
 {
     struct definition *def = parsed(whole);
@@ -376,7 +383,6 @@ int main(void)
         cmocka_unit_test(templates_stay_as_they_are),
         cmocka_unit_test(addresses_and_repositories_as_people_write_them_are_taken),
         cmocka_unit_test(names_are_found),
-        cmocka_unit_test(a_source_matches_branches_by_their_short_name),
         cmocka_unit_test(the_hash_is_of_the_bytes_given),
         cmocka_unit_test(the_largest_pipeline_is_taken),
     };
