@@ -3,6 +3,7 @@
  * Every rule looks at the state as the changes so far have left it and makes at most a few changes;
  * the rules are applied until none applies any more. Older releases come first, since they are
  * further ahead and make room for those behind them. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/plan.h"
@@ -82,18 +83,40 @@ static int status_of(const struct release *release)
                : GANTRY__V1__STATUS__STATUS_STOPPED;
 }
 
+static void retry_by_itself(struct plan *plan, const struct release *release, const char *why)
+{
+    const struct def_stage *stage = stage_at(release);
+    Gantry__V1__StageEntered *m =
+        PLAN_MESSAGE(plan, Gantry__V1__StageEntered, gantry__v1__stage_entered__init);
+    m->release = release->number;
+    m->stage = plan_string(plan, stage->name);
+    m->number = release->entered + 1;
+    m->automatic = true;
+    m->reason =
+        (char *)plan_text(plan, "retry %u of %u: %s", release->retries + 1, stage->retries, why);
+    plan_change(plan, GANTRY__V1__CHANGE__WHAT_STAGE_ENTERED, m);
+}
+
 static void end_badly(struct plan *plan, uint64_t number)
 {
     const struct release *release = state_release(plan->state, number);
+    const struct def_stage *stage = stage_at(release);
     bool stopping = release->stopping != 0;
     const char *why = why_not(plan, release);
-    const char *stage = plan_string(plan, stage_at(release)->name);
-    int status = status_of(release);
-    plan_stage_ended(plan, number, status, *why ? why : "the release was stopped");
+    const char *name = plan_string(plan, stage->name);
+    bool failed = status_of(release) == GANTRY__V1__STATUS__STATUS_FAILED && !stopping;
+    if (failed && stage->on_failure == DEF_RETRY && release->retries < stage->retries) {
+        retry_by_itself(plan, release, why);
+        return;
+    }
+    bool go_back = failed && stage->on_failure == DEF_ROLLBACK && !release_is_rollback(release);
+    plan_stage_ended(plan, number, status_of(release), *why ? why : "the release was stopped");
     plan_release_ended(
         plan, number,
         stopping ? GANTRY__V1__STATUS__STATUS_STOPPED : GANTRY__V1__STATUS__STATUS_FAILED,
-        stopping ? "it was stopped" : plan_text(plan, "stage '%s' failed: %s", stage, why), 0);
+        stopping ? "it was stopped" : plan_text(plan, "stage '%s' failed: %s", name, why), 0);
+    if (go_back && !plan->failed)
+        plan_rollback_by_itself(plan, name, number);
 }
 
 /* The digest that a stage runs went back, so what people said about going on from there no longer
@@ -107,9 +130,10 @@ static void ask_again(struct plan *plan, const char *stage, uint64_t rollback)
         const struct release *release = state_release(plan->state, number);
         for (size_t j = 0; waits_at(release, stage) && j < release->gate_count; j++) {
             const struct def_gate *gate = &stage_at(release)->gates[j];
-            if (!release->gates[j] || release->gates[j]->state == APPROVAL_NONE)
+            const struct approval *approval = release->gates[j].approval;
+            if (!approval || approval->state == APPROVAL_NONE || release->gates[j].overridden)
                 continue;
-            if (release->gates[j]->state == APPROVAL_OPEN)
+            if (approval->state == APPROVAL_OPEN)
                 plan_approval_close(plan, number, gate->name, &gate->approval,
                                     GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_SUPERSEDED,
                                     reason);
@@ -192,21 +216,10 @@ static bool advance_inside(struct plan *plan, uint64_t number)
 
 /* ---- on a transition ---- */
 
-static void close_gates(struct plan *plan, uint64_t number, int outcome, const char *reason)
-{
-    const struct release *release = state_release(plan->state, number);
-    for (size_t i = 0; i < release->gate_count && !plan->failed; i++) {
-        const struct def_gate *gate = &stage_at(release)->gates[i];
-        if (release->gates[i] && release->gates[i]->state == APPROVAL_OPEN)
-            plan_approval_close(plan, number, gate->name, &gate->approval, outcome, reason);
-        release = state_release(plan->state, number);
-    }
-}
-
 void plan_end_waiting(struct plan *plan, uint64_t number, int outcome, int status,
                       const char *reason, uint64_t superseded_by)
 {
-    close_gates(plan, number, outcome, reason);
+    plan_close_gates(plan, number, outcome, reason);
     plan_release_ended(plan, number, status, reason, superseded_by);
 }
 
@@ -248,36 +261,29 @@ static bool take_place(struct plan *plan, uint64_t number)
     return false;
 }
 
-static bool gates_apply(const struct release *release)
+static bool is_free(struct plan *plan, const struct release *release)
 {
-    return !release_is_rollback(release) || stage_at(release)->rollback_approval;
-}
-
-static bool gates_passed(const struct release *release)
-{
-    for (size_t i = 0; gates_apply(release) && i < release->gate_count; i++) {
-        if (!release->gates[i] || release->gates[i]->state != APPROVAL_GIVEN)
-            return false;
-    }
-    return true;
+    struct holds holds;
+    plan_survey(plan, release, &holds);
+    return holds.count == 0;
 }
 
 /* Who goes into the stage before this release; NULL: nobody. Queued: who came before. Superseded: a
  * rollback that may go. */
-static const struct release *ahead_of(const struct engine_state *state,
-                                      const struct release *release)
+static const struct release *ahead_of(struct plan *plan, const struct release *release)
 {
+    const struct engine_state *state = plan->state;
     const char *name = stage_at(release)->name;
     bool queued = state_definition(state)->mode == DEF_QUEUED;
     const struct release *ahead = NULL;
     bool waiting = release->phase == RELEASE_WAITING; /* else it comes again, behind all */
-    for (size_t i = 0; i < state->releases.count; i++) {
+    for (size_t i = 0; !state_is_parallel(state) && i < state->releases.count; i++) {
         const struct release *other = state_release_at(state, i);
         if (other == release || !waits_at(other, name))
             continue;
         if (queued ? !waiting || other->arrived < release->arrived
                    : release_is_rollback(other) && !release_is_rollback(release) &&
-                         gates_passed(other)) {
+                         is_free(plan, other)) {
             if (!ahead || other->arrived > ahead->arrived)
                 ahead = other; /* of several, the one right before */
         }
@@ -285,46 +291,69 @@ static const struct release *ahead_of(const struct engine_state *state,
     return ahead;
 }
 
-void plan_waiting(struct plan *plan, const struct release *release)
+/* A release in a queue has one before it, and is asked about when it is the first. */
+static void survey(struct plan *plan, const struct release *release, const struct release *ahead,
+                   struct holds *holds)
 {
-    const struct def_stage *stage = stage_at(release);
-    const struct release *ahead = ahead_of(plan->state, release);
-    const struct release *occupant = state_occupant(plan->state, stage->name);
-    size_t room = release->gate_count + 2, n = 0;
-    char **held = arena_alloc(plan->arena, room * sizeof(*held));
-    if (occupant)
-        held[n++] =
-            arena_printf(plan->arena, "occupied:%llu", (unsigned long long)occupant->number);
-    if (ahead)
-        held[n++] = arena_printf(plan->arena, "behind:%llu", (unsigned long long)ahead->number);
-    for (size_t i = 0; gates_apply(release) && i < release->gate_count; i++) {
-        if (release->phase == RELEASE_REFUSED || !release->gates[i] ||
-            release->gates[i]->state != APPROVAL_GIVEN)
-            held[n++] = plan_string(plan, stage->gates[i].name);
+    const struct release *occupant = state_occupant(plan->state, stage_at(release)->name);
+    struct holds own;
+    *holds = (struct holds){0};
+    if (ahead && state_definition(plan->state)->mode == DEF_QUEUED) {
+        plan_hold(plan, holds,
+                  arena_printf(plan->arena, "behind:%llu", (unsigned long long)ahead->number));
+        plan_hold_gates(plan, release, holds);
+        return;
     }
+    if (occupant)
+        plan_hold(plan, holds,
+                  arena_printf(plan->arena, "occupied:%llu", (unsigned long long)occupant->number));
+    if (ahead)
+        plan_hold(plan, holds,
+                  arena_printf(plan->arena, "behind:%llu", (unsigned long long)ahead->number));
+    plan_survey(plan, release, &own);
+    for (size_t i = 0; i < own.count; i++)
+        plan_hold(plan, holds, own.items[i]);
+    holds->look_again_ms = own.look_again_ms;
+}
+
+static bool was_said(const struct release *release, const struct holds *holds)
+{
+    char *text = release_held_text(release, holds->items, holds->count);
+    bool same = release->told && str_eq(text ? text : "", release->held ? release->held : "") &&
+                release->look_again_ms == holds->look_again_ms;
+    free(text);
+    return same;
+}
+
+static void say(struct plan *plan, const struct release *release, const struct holds *holds)
+{
     Gantry__V1__StageWaiting *m =
         PLAN_MESSAGE(plan, Gantry__V1__StageWaiting, gantry__v1__stage_waiting__init);
     m->release = release->number;
-    m->stage = plan_string(plan, stage->name);
-    m->held_by = held;
-    m->n_held_by = n;
+    m->stage = plan_string(plan, stage_at(release)->name);
+    m->held_by = holds->items;
+    m->n_held_by = holds->count;
+    m->look_again_ms = holds->look_again_ms;
     plan_change(plan, GANTRY__V1__CHANGE__WHAT_STAGE_WAITING, m);
 }
 
-static bool open_gates(struct plan *plan, uint64_t number)
+bool plan_waiting(struct plan *plan, const struct release *release)
 {
-    bool opened = false;
-    for (size_t i = 0; !plan->failed; i++) {
-        const struct release *release = state_release(plan->state, number);
-        if (i >= release->gate_count || !gates_apply(release))
-            break;
-        if (release->gates[i] && release->gates[i]->state != APPROVAL_NONE)
-            continue;
-        const struct def_gate *gate = &stage_at(release)->gates[i];
-        plan_approval_open(plan, number, gate->name, &gate->approval);
-        opened = true;
+    struct holds holds;
+    const struct release *ahead = ahead_of(plan, release);
+    if (release->phase == RELEASE_REFUSED) { /* all is asked anew */
+        holds = (struct holds){0};
+        if (ahead)
+            plan_hold(plan, &holds,
+                      arena_printf(plan->arena, "behind:%llu", (unsigned long long)ahead->number));
+        plan_hold_gates(plan, release, &holds);
+    } else {
+        survey(plan, release, ahead, &holds);
+        if (was_said(release, &holds))
+            return false;
     }
-    return opened;
+    say(plan, release, &holds);
+    return true;
 }
 
 static void enter(struct plan *plan, const struct release *release)
@@ -341,22 +370,22 @@ static bool advance_waiting(struct plan *plan, uint64_t number)
 {
     struct engine_state *state = plan->state;
     const struct release *release = state_release(state, number);
-    bool superseded_mode = state_definition(state)->mode == DEF_SUPERSEDED;
-    if (superseded_mode && take_place(plan, number))
+    bool queued = state_definition(state)->mode == DEF_QUEUED;
+    if (state_definition(state)->mode == DEF_SUPERSEDED && take_place(plan, number))
         return true;
-    const struct release *ahead = ahead_of(state, release);
-    if (!ahead && gates_passed(release) && !state_occupant(state, stage_at(release)->name)) {
+    const struct release *ahead = ahead_of(plan, release);
+    bool first = !queued || !ahead; /* what one behind brings depends on who goes before */
+    struct holds holds;
+    survey(plan, release, ahead, &holds);
+    if (release->told && plan_ask_checks(plan, number, first, &holds))
+        return true;
+    if (holds.count == 0) {
         enter(plan, release);
         return true;
     }
-    bool changed = false;
-    if (!release->told) {
-        plan_waiting(plan, release);
-        changed = true;
-    }
-    /* In a queue only the first is asked about: what it brings depends on who went before. */
-    if (superseded_mode || !ahead)
-        changed = open_gates(plan, number) || changed;
+    bool changed = !release->told && plan_waiting(plan, release);
+    if (first)
+        changed = plan_open_gates(plan, number) || changed;
     return changed;
 }
 
@@ -370,6 +399,16 @@ static bool advance_one(struct plan *plan, uint64_t number)
     if (release->phase == RELEASE_WAITING)
         return advance_waiting(plan, number);
     return false;
+}
+
+/* What holds those that wait, where it is no longer what was said; when nothing moves any more. */
+static void say_again(struct plan *plan)
+{
+    for (size_t i = 0; !plan->failed && i < plan->state->releases.count; i++) {
+        const struct release *release = state_release_at(plan->state, i);
+        if (release->phase == RELEASE_WAITING && release->told)
+            plan_waiting(plan, release);
+    }
 }
 
 void plan_advance(struct plan *plan, uint64_t first)
@@ -390,4 +429,5 @@ void plan_advance(struct plan *plan, uint64_t first)
                 moved = true;
         }
     } while (moved && !plan->failed);
+    say_again(plan);
 }

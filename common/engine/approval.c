@@ -21,8 +21,8 @@ const struct def_approval *release_approval(const struct release *release, const
         return &action->approval;
     }
     for (size_t i = 0; release->phase == RELEASE_WAITING && i < release->gate_count; i++) {
-        if (strcmp(stage->gates[i].name, name) == 0) {
-            *approval = release->gates[i];
+        if (stage->gates[i].kind == DEF_GATE_APPROVAL && strcmp(stage->gates[i].name, name) == 0) {
+            *approval = release->gates[i].approval;
             return &stage->gates[i].approval;
         }
     }
@@ -77,6 +77,7 @@ Gantry__V1__ApprovalRequest *plan_approval(struct plan *plan, const struct relea
     m->n_not_ = rules->not_.count;
     m->not_ = copy_list(plan, &rules->not_);
     m->count = rules->count;
+    m->rejects = rules->rejects;
     plan_expand(plan, release, rules->message, &m->message, NULL);
     m->starter = facts->started->starter;
     m->n_revisions = facts->started->n_revisions;

@@ -8,8 +8,10 @@
 
 #define LINE_MAX_BYTES   500 /* a commit's first line, a name */
 #define REASON_MAX_BYTES 4000
-#define EMAIL_MAX_BYTES  254 /* RFC 5321, 4.5.3.1.3 */
-#define FINISHED_MAX     (64 * 1024)
+#define EMAIL_MAX_BYTES  254         /* RFC 5321, 4.5.3.1.3 */
+#define FINISHED_MAX     (64 * 1024) /* beside reports, see EVENT_REPORTS_MAX */
+#define PATHS_MAX        100         /* that a Decision keeps, for people */
+#define PATH_MAX_BYTES   500
 
 /* Cuts an arena's string, never inside a character. */
 static void cut(char *text, size_t max)
@@ -19,6 +21,16 @@ static void cut(char *text, size_t max)
     while (max > 0 && ((unsigned char)text[max] & 0xc0) == 0x80)
         max--;
     text[max] = '\0';
+}
+
+static void bound_paths(Gantry__V1__SourceChanged *m)
+{
+    if (m->n_paths > PATHS_MAX) {
+        m->n_paths = PATHS_MAX;
+        m->paths_complete = false;
+    }
+    for (size_t i = 0; i < m->n_paths; i++)
+        cut(m->paths[i], PATH_MAX_BYTES);
 }
 
 Gantry__V1__SourceChanged *plan_bound_change(struct plan *plan,
@@ -40,6 +52,7 @@ Gantry__V1__SourceChanged *plan_bound_change(struct plan *plan,
         bytes += len + 1;
     }
     m->n_people = kept;
+    bound_paths(m);
     return m;
 }
 
@@ -49,7 +62,12 @@ Gantry__V1__Finished *plan_bound_finished(struct plan *plan, const Gantry__V1__F
     cut(m->reason, REASON_MAX_BYTES);
     cut(m->phase, LINE_MAX_BYTES);
     cut(m->command, REASON_MAX_BYTES);
-    if (protobuf_c_message_get_packed_size(&m->base) <= FINISHED_MAX)
+    /* Reports have a bound of their own. */
+    size_t reports = m->n_reports;
+    m->n_reports = 0;
+    size_t rest = protobuf_c_message_get_packed_size(&m->base);
+    m->n_reports = reports;
+    if (rest <= FINISHED_MAX)
         return m;
     m->n_log_tail = 0; /* it stands in the run's log */
     m->n_phases = 0;

@@ -23,6 +23,7 @@
 typedef struct Gantry__V1__Decision Gantry__V1__Decision;
 
 struct engine_state;
+struct def_freeze;
 
 struct engine_state *engine_state_new(const char *pipeline);
 void engine_state_free(struct engine_state *state);
@@ -52,6 +53,13 @@ bool engine_state_took_definition(const struct engine_state *state,
  * settles one thing that is due: ask again after it. 0: what is left of a Decision that would have
  * been too large, due at once. */
 int64_t engine_state_deadline(const struct engine_state *state);
+/* True if a change of environments may matter to a release that waits (ENGINE_LOOK). */
+bool engine_state_waits(const struct engine_state *state);
+/* Calls for each run that an executor has started and not ended. `lost_after_ms` of silence make it
+ * lost. */
+void engine_state_running(const struct engine_state *state,
+                          void (*fn)(const char *run_id, int64_t lost_after_ms, void *arg),
+                          void *arg);
 
 /* What an environment is now, by name; the promoter follows them on all partitions. */
 struct engine_environment {
@@ -59,11 +67,15 @@ struct engine_environment {
     const void *yaml;
     size_t yaml_len;
     const uint8_t *sha256;
+    const struct def_freeze *freezes;
+    size_t freeze_count;
 };
 
 enum engine_input_kind {
     ENGINE_RECORD, /* a record of `definition` (a Pipeline), `source`, `command` or `result.*` */
-    ENGINE_CLOCK
+    ENGINE_CLOCK,
+    ENGINE_LOOK,   /* environments changed: whether what waits may go on now, or no longer */
+    ENGINE_SILENCE /* an executor was not heard of for so long: `run_id`, `silent_ms` */
 };
 
 struct engine_input {
@@ -76,15 +88,17 @@ struct engine_input {
     /* Answers for environments; NULL result: unknown, and the deploy is refused by the Decision. */
     const struct engine_environment *(*environment)(const char *name, void *arg);
     void *environment_arg;
+    const char *run_id; /* ENGINE_SILENCE */
+    int64_t silent_ms;
 };
 
-/* Fills decision->changes with what the input changes at `now_ms` (the input's append time; for the
- * clock the caller's own), and returns 1; 0: it changes nothing (a heartbeat, a copy) and no
- * Decision is made; -1: a bug or a record that cannot be (err), to be dead-lettered. Of the
- * Decision only `changes` and, where decision->cause is there, cause->actor are set: both are the
- * engine's memory, not protobuf-c's, and freed (and set back to none) by engine_changes_free();
- * they need neither state nor input. `epoch` goes into the ids. A Decision's changes take less than
- * 900,000 bytes. */
+/* Fills decision->changes with what the input changes at `now_ms` (the input's append time; for
+ * anything but a record the caller's own clock), and returns 1; 0: it changes nothing (a heartbeat,
+ * a copy) and no Decision is made; -1: a bug or a record that cannot be (err), to be dead-lettered.
+ * Of the Decision only `changes` and, where decision->cause is there, cause->actor are set: both
+ * are the engine's memory, not protobuf-c's, and freed (and set back to none) by
+ * engine_changes_free(); they need neither state nor input. `epoch` goes into the ids. A Decision's
+ * changes take less than 900,000 bytes. */
 int engine_step(const struct engine_state *state, const struct engine_input *input, uint64_t epoch,
                 int64_t now_ms, Gantry__V1__Decision *decision, struct err *err);
 void engine_changes_free(Gantry__V1__Decision *decision);

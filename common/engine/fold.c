@@ -14,7 +14,7 @@ int fold_change(struct engine_state *state, const Gantry__V1__Change *change, in
     case GANTRY__V1__CHANGE__WHAT_REVISION_SEEN:
         return fold_revision_seen(state, change->revision_seen, err);
     case GANTRY__V1__CHANGE__WHAT_RELEASE_STARTED:
-        return fold_release_started(state, change->release_started, err);
+        return fold_release_started(state, change->release_started, now_ms, err);
     case GANTRY__V1__CHANGE__WHAT_RELEASE_STOPPING:
         return fold_release_stopping(state, change->release_stopping, err);
     case GANTRY__V1__CHANGE__WHAT_RELEASE_ENDED:
@@ -24,7 +24,7 @@ int fold_change(struct engine_state *state, const Gantry__V1__Change *change, in
     case GANTRY__V1__CHANGE__WHAT_STAGE_ENTERED:
         return fold_stage_entered(state, change->stage_entered, err);
     case GANTRY__V1__CHANGE__WHAT_STAGE_ENDED:
-        return fold_stage_ended(state, change->stage_ended, err);
+        return fold_stage_ended(state, change->stage_ended, now_ms, err);
     case GANTRY__V1__CHANGE__WHAT_ACTION_REQUESTED:
         return fold_action_requested(state, change->action_requested, err);
     case GANTRY__V1__CHANGE__WHAT_ACTION_STARTED:
@@ -39,6 +39,19 @@ int fold_change(struct engine_state *state, const Gantry__V1__Change *change, in
         return fold_vote_counted(state, change->vote_counted, err);
     case GANTRY__V1__CHANGE__WHAT_APPROVAL_CLOSED:
         return fold_approval_closed(state, change->approval_closed->approval, err);
+    case GANTRY__V1__CHANGE__WHAT_TRANSITION_SET:
+        return fold_transition_set(state, change->transition_set, err);
+    case GANTRY__V1__CHANGE__WHAT_RELEASE_PROMOTED:
+        return fold_release_promoted(state, change->release_promoted, err);
+    case GANTRY__V1__CHANGE__WHAT_GATE_OVERRIDDEN:
+        return fold_gate_overridden(state, change->gate_overridden, err);
+    case GANTRY__V1__CHANGE__WHAT_CHECK_ASKED:
+        return fold_check_asked(state, change->check_asked, err);
+    case GANTRY__V1__CHANGE__WHAT_CHECK_ANSWERED:
+        return fold_check_answered(state, change->check_answered, now_ms, err);
+    case GANTRY__V1__CHANGE__WHAT_ENVIRONMENT_PINNED:
+        return fold_environment_pinned(state, change->environment_pinned, err);
+    case GANTRY__V1__CHANGE__WHAT_ACTION_SILENT: /* for people: it goes on */
     case GANTRY__V1__CHANGE__WHAT_COMMAND_TAKEN:
     case GANTRY__V1__CHANGE__WHAT_COMMAND_REFUSED:
     case GANTRY__V1__CHANGE__WHAT_VOTE_REFUSED:

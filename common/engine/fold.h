@@ -16,7 +16,7 @@ int fold_definition_deleted(struct engine_state *state, struct err *err);
 int fold_revision_seen(struct engine_state *state, const Gantry__V1__RevisionSeen *m,
                        struct err *err);
 int fold_release_started(struct engine_state *state, const Gantry__V1__ReleaseStarted *m,
-                         struct err *err);
+                         int64_t now_ms, struct err *err);
 int fold_release_stopping(struct engine_state *state, const Gantry__V1__ReleaseStopping *m,
                           struct err *err);
 int fold_release_ended(struct engine_state *state, const Gantry__V1__ReleaseEnded *m,
@@ -25,7 +25,8 @@ int fold_stage_waiting(struct engine_state *state, const Gantry__V1__StageWaitin
                        struct err *err);
 int fold_stage_entered(struct engine_state *state, const Gantry__V1__StageEntered *m,
                        struct err *err);
-int fold_stage_ended(struct engine_state *state, const Gantry__V1__StageEnded *m, struct err *err);
+int fold_stage_ended(struct engine_state *state, const Gantry__V1__StageEnded *m, int64_t now_ms,
+                     struct err *err);
 int fold_action_requested(struct engine_state *state, const Gantry__V1__ActionRequested *m,
                           struct err *err);
 int fold_action_started(struct engine_state *state, const Gantry__V1__ActionStarted *m,
@@ -40,6 +41,22 @@ int fold_vote_counted(struct engine_state *state, const Gantry__V1__VoteCounted 
                       struct err *err);
 int fold_approval_closed(struct engine_state *state, const Gantry__V1__ApprovalRequest *m,
                          struct err *err);
+
+int fold_transition_set(struct engine_state *state, const Gantry__V1__TransitionSet *m,
+                        struct err *err);
+int fold_release_promoted(struct engine_state *state, const Gantry__V1__ReleasePromoted *m,
+                          struct err *err);
+int fold_gate_overridden(struct engine_state *state, const Gantry__V1__GateOverridden *m,
+                         struct err *err);
+int fold_check_asked(struct engine_state *state, const Gantry__V1__CheckAsked *m, struct err *err);
+int fold_check_answered(struct engine_state *state, const Gantry__V1__CheckAnswered *m,
+                        int64_t now_ms, struct err *err);
+int fold_environment_pinned(struct engine_state *state, const Gantry__V1__EnvironmentPinned *m,
+                            struct err *err);
+
+/* Remembers who approved at the stage that the release is leaving, or its transition, if a later
+ * stage asks for others. */
+void keep_approvers(struct release *release);
 
 /* Drops what nothing needs any more: stages of no definition in use, releases of no stage's
  * history, people between whom no release stands. Not in a step's clone. */

@@ -28,6 +28,22 @@ static int misfit(struct err *err, const char *what, uint64_t release, const cha
                    what, action, (unsigned long long)release);
 }
 
+/* What stands in an environment is known until somebody is asked to change it. */
+static void set_deployed(struct engine_state *state, const char *environment, const char *digest)
+{
+    size_t at;
+    bool there = state_find_deployed(state, environment, &at);
+    const struct deployed *before = there ? state->deployed.items[at] : NULL;
+    struct deployed *now = deployed_new(environment,
+                                        digest   ? digest
+                                        : before ? before->digest
+                                                 : "",
+                                        digest != NULL);
+    if (there)
+        parts_remove(&state->deployed, at);
+    parts_insert(&state->deployed, at, now);
+}
+
 int fold_action_requested(struct engine_state *state, const Gantry__V1__ActionRequested *m,
                           struct err *err)
 {
@@ -49,6 +65,8 @@ int fold_action_requested(struct engine_state *state, const Gantry__V1__ActionRe
     run->deadline_ms = request->deadline_ms;
     memcpy(run->id, request->run_id, ID_SIZE);
     release_set_deadline(release);
+    if (request->spec_case == GANTRY__V1__ACTION_REQUEST__SPEC_DEPLOY)
+        set_deployed(state, request->deploy->environment, NULL);
     return 0;
 }
 
@@ -95,6 +113,16 @@ static enum run_state state_after(const Gantry__V1__ActionEnded *m)
     }
 }
 
+static void keep_deployed(struct engine_state *state, const struct release *release,
+                          const char *name)
+{
+    const struct def_action *action = def_stage_action(release_stage(release), name, NULL);
+    const Gantry__V1__Artifact *image =
+        action->kind == DEF_DEPLOY ? release_image(release, action) : NULL;
+    if (image)
+        set_deployed(state, action->deploy.environment, image->digest);
+}
+
 int fold_action_ended(struct engine_state *state, const Gantry__V1__ActionEnded *m, struct err *err)
 {
     struct release *release;
@@ -110,8 +138,10 @@ int fold_action_ended(struct engine_state *state, const Gantry__V1__ActionEnded 
     }
     run->state = state_after(m);
     run->was_lost = run->was_lost || run->state == RUN_NONE;
-    if (run->state == RUN_SUCCEEDED)
+    if (run->state == RUN_SUCCEEDED) {
         keep_exports(release, m->action, m->finished);
+        keep_deployed(state, release, m->action);
+    }
     release_set_deadline(release);
     return 0;
 }
@@ -142,7 +172,7 @@ struct approval **release_approval_at(struct release *release, const char *name)
     }
     for (size_t i = 0; release->phase == RELEASE_WAITING && i < release->gate_count; i++) {
         if (strcmp(stage->gates[i].name, name) == 0)
-            return &release->gates[i];
+            return stage->gates[i].kind == DEF_GATE_APPROVAL ? &release->gates[i].approval : NULL;
     }
     return NULL;
 }

@@ -101,13 +101,16 @@ int fold_revision_seen(struct engine_state *state, const Gantry__V1__RevisionSee
     revision.pusher = change->pusher;
     uint64_t seen = state->next_seen++;
     size_t at;
-    if (state_find_head(state, change->source, change->ref, &at))
+    bool unstarted = !m->unwanted;
+    if (state_find_head(state, change->source, change->ref, &at)) {
+        unstarted = unstarted || ((struct head *)state->heads.items[at])->unstarted;
         parts_remove(&state->heads, at);
+    }
     strip_older(state, change->source);
     if (state->heads.count >= STATE_HEADS_MAX)
         forget_oldest_head(state);
     state_find_head(state, change->source, change->ref, &at);
-    parts_insert(&state->heads, at, head_new(&revision, seen, true));
+    parts_insert(&state->heads, at, head_new(&revision, seen, unstarted));
     people_add(&state->people, change->source, change->ref, seen, change->people, change->n_people,
                change->people_complete);
     state->untidy = true;

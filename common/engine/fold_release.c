@@ -29,13 +29,18 @@ static struct release *own_at(struct engine_state *state, uint64_t number, const
 }
 
 /* Steps onto the transition into a stage; 0 is the first. */
-static void arrive(struct engine_state *state, struct release *release, uint32_t place)
+static void arrive(struct engine_state *state, struct release *release, uint32_t place,
+                   int64_t now_ms)
 {
     release->phase = RELEASE_WAITING;
     release->stage = place;
     release->entered = 0;
     release->told = false;
     release->arrived = state->next_arrival++;
+    release->arrived_ms = now_ms;
+    release->overrides = 0;
+    release->retries = 0;
+    release_set_held(release, NULL, 0, 0);
     release_set_runs(release, 0);
     release_set_gates(release, release_stage(release)->gate_count);
     release_set_deadline(release);
@@ -79,7 +84,7 @@ static void clear_unstarted(struct engine_state *state, const Gantry__V1__Revisi
 
 /* A rollback carries what its target has left, and stands at once where it is to go. */
 static int begin_rollback(struct engine_state *state, struct release *release,
-                          const Gantry__V1__ReleaseStarted *m, struct err *err)
+                          const Gantry__V1__ReleaseStarted *m, int64_t now_ms, struct err *err)
 {
     const struct past *past = state_past(state, m->rollback_to);
     size_t place = 0;
@@ -92,12 +97,12 @@ static int begin_rollback(struct engine_state *state, struct release *release,
     for (size_t i = 0; i < m->n_artifacts; i++)
         parts_add(&release->artifacts, fixed_new(m->artifacts[i]));
     parts_copy(&release->exports, &past->exports);
-    arrive(state, release, (uint32_t)place);
+    arrive(state, release, (uint32_t)place, now_ms);
     return 0;
 }
 
 int fold_release_started(struct engine_state *state, const Gantry__V1__ReleaseStarted *m,
-                         struct err *err)
+                         int64_t now_ms, struct err *err)
 {
     if (!state->current || m->definition_number != state->current->number)
         return err_set(err, ERR_INVALID,
@@ -108,7 +113,7 @@ int fold_release_started(struct engine_state *state, const Gantry__V1__ReleaseSt
                        (unsigned long long)m->release, (unsigned long long)state->next_release);
     struct release *release = release_new(m->release, facts_new(m), state->current);
     if (m->type == GANTRY__V1__RELEASE_TYPE__RELEASE_TYPE_ROLLBACK) {
-        if (begin_rollback(state, release, m, err) != 0) {
+        if (begin_rollback(state, release, m, now_ms, err) != 0) {
             shared_unref(release);
             return -1;
         }
@@ -117,7 +122,7 @@ int fold_release_started(struct engine_state *state, const Gantry__V1__ReleaseSt
             release->facts->seen[i] = seen_of(state, m->revisions[i]);
             clear_unstarted(state, m->revisions[i]);
         }
-        arrive(state, release, 0);
+        arrive(state, release, 0, now_ms);
     }
     state->next_release++;
     state_release_add(state, release);
@@ -135,13 +140,19 @@ int fold_release_stopping(struct engine_state *state, const Gantry__V1__ReleaseS
     return 0;
 }
 
-/* Of those that failed at a stage, the last one can be retried: the others make room. */
+/* Of those that failed at a stage, the last one can be retried, or the last few where releases are
+ * independent: the others make room. */
 static void drop_failed_at(struct engine_state *state, const char *stage, uint64_t but)
 {
+    size_t keep = state_is_parallel(state) ? STATE_FAILED_MAX : 0;
     for (size_t i = state->releases.count; i-- > 0;) {
         const struct release *other = state_release_at(state, i);
         if (other->number != but && !release_is_active(other) &&
             strcmp(release_stage(other)->name, stage) == 0) {
+            if (keep > 0) {
+                keep--;
+                continue;
+            }
             parts_remove(&state->releases, i);
             state->untidy = true;
         }
@@ -178,9 +189,13 @@ int fold_stage_waiting(struct engine_state *state, const Gantry__V1__StageWaitin
         return -1;
     if (release->phase == RELEASE_REFUSED) {
         for (size_t i = 0; i < release->gate_count; i++) {
-            if (release->gates[i])
-                approval_own(&release->gates[i])->state = APPROVAL_NONE;
+            struct gate *gate = &release->gates[i];
+            if (gate->approval)
+                approval_own(&gate->approval)->state = APPROVAL_NONE;
+            gate->check.state = CHECK_NONE;
+            gate->overridden = gate->promoted = false;
         }
+        release->overrides = 0;
         release->phase = RELEASE_WAITING;
         release->arrived = state->next_arrival++;
     }
@@ -188,6 +203,7 @@ int fold_stage_waiting(struct engine_state *state, const Gantry__V1__StageWaitin
         return err_set(err, ERR_INVALID, "release %llu does not wait",
                        (unsigned long long)m->release);
     release->told = true;
+    release_set_held(release, m->held_by, m->n_held_by, m->look_again_ms);
     release_set_deadline(release);
     return 0;
 }
@@ -211,20 +227,39 @@ static void reset_runs(struct release *release, bool all)
     }
 }
 
+/* Inside its stage, with nothing under way and something that did not succeed. */
+static bool may_retry(const struct release *release)
+{
+    bool failed = false;
+    if (release->phase != RELEASE_INSIDE)
+        return false;
+    for (size_t i = 0; i < release->run_count; i++) {
+        const struct run *run = &release->runs[i];
+        if (run->state == RUN_REQUESTED || run->state == RUN_STARTED)
+            return false;
+        failed = failed || run->state > RUN_SUCCEEDED;
+    }
+    return failed;
+}
+
 int fold_stage_entered(struct engine_state *state, const Gantry__V1__StageEntered *m,
                        struct err *err)
 {
     struct release *release = own_at(state, m->release, m->stage, err);
     if (!release)
         return -1;
-    bool retry = release->phase == RELEASE_FAILED;
+    bool retry = release->phase == RELEASE_FAILED || (m->automatic && may_retry(release));
+    const struct release *occupant = state_occupant(state, m->stage);
     if ((!retry && release->phase != RELEASE_WAITING) || m->number != release->entered + 1 ||
-        state_occupant(state, m->stage))
+        (occupant && occupant != release))
         return err_set(err, ERR_INVALID, "release %llu cannot enter stage '%.64s'",
                        (unsigned long long)m->release, m->stage);
+    release->retries = m->automatic ? release->retries + 1 : 0;
     if (retry) {
         reset_runs(release, m->all_actions);
     } else {
+        keep_approvers(release);
+        release_set_held(release, NULL, 0, 0);
         release_set_runs(release, stage_action_count(release_stage(release)));
         release_set_gates(release, 0);
     }
@@ -254,7 +289,8 @@ static void remember_success(struct engine_state *state, const struct release *r
                  past_new(release->number, release->facts, &release->artifacts, &release->exports));
 }
 
-int fold_stage_ended(struct engine_state *state, const Gantry__V1__StageEnded *m, struct err *err)
+int fold_stage_ended(struct engine_state *state, const Gantry__V1__StageEnded *m, int64_t now_ms,
+                     struct err *err)
 {
     struct release *release = own_at(state, m->release, m->stage, err);
     if (!release)
@@ -270,13 +306,14 @@ int fold_stage_ended(struct engine_state *state, const Gantry__V1__StageEnded *m
     }
     state->untidy = true;
     remember_success(state, release, m->stage);
+    keep_approvers(release);
     const struct def_pipeline *pipeline = release->definition->parsed->pipeline;
     if (release_is_rollback(release) || release->stage + 1 >= pipeline->stage_count) {
         release->phase = RELEASE_OUT;
         release->ended = STAGE_SUCCEEDED;
         release_set_deadline(release);
     } else {
-        arrive(state, release, release->stage + 1);
+        arrive(state, release, release->stage + 1, now_ms);
     }
     return 0;
 }
@@ -288,6 +325,18 @@ static bool stage_is_used(const struct engine_state *state, const char *name)
     for (size_t i = 0; i < state->releases.count; i++) {
         const struct taken *taken = state_release_at(state, i)->definition;
         if (taken != state->current && def_pipeline_stage(taken->parsed->pipeline, name, NULL))
+            return true;
+    }
+    return false;
+}
+
+static bool environment_is_used(const struct engine_state *state, const char *name)
+{
+    if (state->current && pipeline_deploys_to(state->current->parsed->pipeline, name))
+        return true;
+    for (size_t i = 0; i < state->releases.count; i++) {
+        const struct taken *taken = state_release_at(state, i)->definition;
+        if (taken != state->current && pipeline_deploys_to(taken->parsed->pipeline, name))
             return true;
     }
     return false;
@@ -334,12 +383,19 @@ void fold_tidy(struct engine_state *state)
         return;
     state->untidy = false;
     for (size_t i = state->stages.count; i-- > 0;) {
-        if (!stage_is_used(state, ((struct stage *)state->stages.items[i])->name))
+        const struct stage *stage = state->stages.items[i];
+        /* One that is disabled stays so if a definition leaves it out for a while. */
+        if (!stage->disabled && !stage_is_used(state, stage->name))
             parts_remove(&state->stages, i);
     }
     for (size_t i = state->pasts.count; i-- > 0;) {
         if (!past_is_used(state, ((struct past *)state->pasts.items[i])->number))
             parts_remove(&state->pasts, i);
+    }
+    for (size_t i = state->deployed.count; i-- > 0;) {
+        const struct deployed *deployed = state->deployed.items[i];
+        if (!environment_is_used(state, deployed->environment))
+            parts_remove(&state->deployed, i);
     }
     people_join(&state->people, somebody_stands_at, state);
 }

@@ -30,8 +30,15 @@ uint64_t ids_hash(const char *topic, const char *ce_id)
     char text[160];
     uint8_t hash[SHA256_SIZE];
     uint64_t id = 0;
-    int n = snprintf(text, sizeof(text), "%s:%s", topic, ce_id);
-    sha256(text, n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1, hash);
+    size_t len = strlen(topic), more = strlen(ce_id);
+    if (len + 1 > sizeof(text) - 1)
+        len = sizeof(text) - 2;
+    if (more > sizeof(text) - 1 - len - 1) /* an id that was bounded when it was read */
+        more = sizeof(text) - 1 - len - 1;
+    memcpy(text, topic, len);
+    text[len] = ':';
+    memcpy(text + len + 1, ce_id, more);
+    sha256(text, len + 1 + more, hash);
     for (size_t i = 0; i < sizeof(id); i++)
         id = id << 8 | hash[i];
     return id ? id : 1;

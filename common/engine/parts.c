@@ -215,11 +215,30 @@ static void runs_free(struct run *runs, size_t count)
     free(runs);
 }
 
-static void gates_free(struct approval **gates, size_t count)
+static void gates_free(struct gate *gates, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        shared_unref(gates[i]);
+        shared_unref(gates[i].approval);
     free(gates);
+}
+
+static void approver_destroy(struct shared *part)
+{
+    struct approver *approver = (struct approver *)part;
+    free(approver->stage);
+    free(approver->subject);
+    free(approver->email);
+    free(approver);
+}
+
+struct approver *approver_new(const char *stage, const char *subject, const char *email)
+{
+    struct approver *approver = mem_alloc(sizeof(*approver));
+    shared_init(&approver->shared, approver_destroy);
+    approver->stage = mem_strdup(stage);
+    approver->subject = mem_strdup(subject);
+    approver->email = mem_strdup(email);
+    return approver;
 }
 
 static void release_destroy(struct shared *part)
@@ -231,6 +250,8 @@ static void release_destroy(struct shared *part)
     parts_release(&release->exports);
     runs_free(release->runs, release->run_count);
     gates_free(release->gates, release->gate_count);
+    parts_release(&release->approvers);
+    free(release->held);
     free(release);
 }
 
@@ -255,7 +276,7 @@ void release_set_runs(struct release *release, size_t count)
 void release_set_gates(struct release *release, size_t count)
 {
     gates_free(release->gates, release->gate_count);
-    release->gates = count ? mem_alloc(count * sizeof(struct approval *)) : NULL;
+    release->gates = count ? mem_alloc(count * sizeof(*release->gates)) : NULL;
     release->gate_count = count;
 }
 
@@ -272,9 +293,11 @@ static struct release *release_copy(const struct release *release)
     for (size_t i = 0; i < copy->run_count; i++)
         shared_ref(copy->runs[i].approval);
     if (release->gates)
-        copy->gates = mem_dup(release->gates, release->gate_count * sizeof(struct approval *));
+        copy->gates = mem_dup(release->gates, release->gate_count * sizeof(*release->gates));
     for (size_t i = 0; i < copy->gate_count; i++)
-        shared_ref(copy->gates[i]);
+        shared_ref(copy->gates[i].approval);
+    parts_copy(&copy->approvers, &release->approvers);
+    copy->held = release->held ? mem_strdup(release->held) : NULL;
     return copy;
 }
 
@@ -312,9 +335,28 @@ struct past *past_new(uint64_t number, struct facts *facts, const struct parts *
     return past;
 }
 
+static void deployed_destroy(struct shared *part)
+{
+    struct deployed *deployed = (struct deployed *)part;
+    free(deployed->environment);
+    free(deployed->digest);
+    free(deployed);
+}
+
+struct deployed *deployed_new(const char *environment, const char *digest, bool sure)
+{
+    struct deployed *deployed = mem_alloc(sizeof(*deployed));
+    shared_init(&deployed->shared, deployed_destroy);
+    deployed->environment = mem_strdup(environment);
+    deployed->digest = mem_strdup(digest);
+    deployed->sure = sure;
+    return deployed;
+}
+
 static void stage_destroy(struct shared *part)
 {
     struct stage *stage = (struct stage *)part;
+    shared_unref(stage->disabled);
     free(stage->name);
     free(stage);
 }
@@ -338,6 +380,7 @@ struct stage *state_stage_own(struct engine_state *state, const char *name)
     struct stage *copy = mem_dup(stage, sizeof(*stage));
     shared_init(&copy->shared, stage_destroy);
     copy->name = mem_strdup(stage->name);
+    shared_ref(copy->disabled);
     shared_unref(stage);
     return state->stages.items[at] = copy;
 }

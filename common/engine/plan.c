@@ -25,6 +25,8 @@ static size_t estimate(int what, const Gantry__V1__Change *change)
     case GANTRY__V1__CHANGE__WHAT_RELEASE_STARTED:
     case GANTRY__V1__CHANGE__WHAT_ACTION_REQUESTED:
     case GANTRY__V1__CHANGE__WHAT_ACTION_ENDED:
+    case GANTRY__V1__CHANGE__WHAT_STAGE_WAITING:
+    case GANTRY__V1__CHANGE__WHAT_CHECK_ASKED:
     case GANTRY__V1__CHANGE__WHAT_APPROVAL_OPENED:
     case GANTRY__V1__CHANGE__WHAT_APPROVAL_CLOSED:
     case GANTRY__V1__CHANGE__WHAT_VOTE_COUNTED:
@@ -124,6 +126,16 @@ void plan_command_refused(struct plan *plan, const char *what, const char *reaso
     plan_change(plan, GANTRY__V1__CHANGE__WHAT_COMMAND_REFUSED, m);
 }
 
+static void add_skipped(struct plan *plan, const struct release *release, Gantry__V1__StageEnded *m)
+{
+    m->skipped = arena_alloc(plan->arena, (release->run_count + 1) * sizeof(*m->skipped));
+    for (size_t i = 0; i < release->run_count; i++) {
+        if (release->runs[i].state == RUN_NONE)
+            m->skipped[m->n_skipped++] =
+                plan_string(plan, stage_action_at(release_stage(release), i, NULL)->name);
+    }
+}
+
 void plan_stage_ended(struct plan *plan, uint64_t number, int status, const char *reason)
 {
     Gantry__V1__StageEnded *m =
@@ -132,6 +144,7 @@ void plan_stage_ended(struct plan *plan, uint64_t number, int status, const char
     m->stage = plan_string(plan, release_stage(state_release(plan->state, number))->name);
     m->status = (Gantry__V1__Status)status;
     m->reason = plan_string(plan, reason);
+    add_skipped(plan, state_release(plan->state, number), m);
     plan_change(plan, GANTRY__V1__CHANGE__WHAT_STAGE_ENDED, m);
 }
 

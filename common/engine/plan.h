@@ -9,6 +9,7 @@
 
 #include "engine/arena.h"
 #include "engine/state.h"
+#include "gantry/v1/command.pb-c.h"
 
 struct plan {
     struct engine_state *state; /* the clone, with all changes so far */
@@ -58,10 +59,32 @@ void plan_advance(struct plan *plan, uint64_t first);
 /* Ends a release that waits on a transition: its approvals close with `outcome`. */
 void plan_end_waiting(struct plan *plan, uint64_t number, int outcome, int status,
                       const char *reason, uint64_t superseded_by);
-/* Says that a release waits on its transition, and what holds it. */
-void plan_waiting(struct plan *plan, const struct release *release);
+/* Says that a release waits on its transition, and what holds it, unless that was said. True: it
+ * was said now. */
+bool plan_waiting(struct plan *plan, const struct release *release);
 /* Ends the runs of a release inside a stage, telling executors to stop. */
 void plan_abandon(struct plan *plan, uint64_t number, const char *reason);
+
+/* gates.c */
+/* What holds a release on its transition at this moment, beside others in its way. */
+struct holds {
+    char **items; /* as StageWaiting.held_by, in the arena */
+    size_t count, room;
+    int64_t look_again_ms; /* when the clock may change it; 0: never */
+};
+void plan_survey(struct plan *plan, const struct release *release, struct holds *holds);
+void plan_hold(struct plan *plan, struct holds *holds, const char *text);
+/* All gates, whatever they have come to. */
+void plan_hold_gates(struct plan *plan, const struct release *release, struct holds *holds);
+/* Opens approvals that were not yet, asks checks that are due; true: something changed. */
+bool plan_open_gates(struct plan *plan, uint64_t number);
+bool plan_ask_checks(struct plan *plan, uint64_t number, bool first, const struct holds *holds);
+/* Closes approvals and withdraws questions. */
+void plan_close_gates(struct plan *plan, uint64_t number, int outcome, const char *reason);
+void plan_close_gate(struct plan *plan, uint64_t number, size_t place, int outcome,
+                     const char *reason);
+void plan_check_answered(struct plan *plan, const struct release *release, size_t place, bool yes,
+                         const char *reason, bool cancel);
 
 /* bounds.c: copies in the arena, of which what is for people only is cut. */
 Gantry__V1__SourceChanged *plan_bound_change(struct plan *plan,
@@ -81,8 +104,24 @@ Gantry__V1__Revision *plan_revision(struct plan *plan, const struct def_source *
 Gantry__V1__Revision *plan_head_revision(struct plan *plan, const struct def_source *source,
                                          const struct head *head);
 
+/* rollback.c */
+/* Why a stage cannot go back to what a past release left; NULL: it can. */
+const char *plan_rollback_refusal(struct plan *plan, const struct def_stage *stage,
+                                  const struct past *past);
+/* Starts the release that takes it back. `failed` 0: somebody asked for it. */
+void plan_rollback(struct plan *plan, const char *stage, const struct past *past,
+                   const Gantry__V1__Actor *starter, const char *reason, uint64_t failed);
+/* To the last other release that succeeded there, where there is one. */
+void plan_rollback_by_itself(struct plan *plan, const char *stage, uint64_t failed);
+
 /* request.c: requests the action, or ends it at once if it cannot be. */
 void plan_request(struct plan *plan, uint64_t number, size_t place);
+/* The question of a transition's check gate; NULL and *refusal: it cannot be asked. */
+Gantry__V1__ActionRequest *plan_check_request(struct plan *plan, const struct release *release,
+                                              size_t place, const char **refusal);
+/* Tells whoever was asked to stop. */
+Gantry__V1__ActionRequest *plan_check_cancel(struct plan *plan, const struct release *release,
+                                             size_t place, const char *reason);
 
 /* approval.c */
 void plan_approval_open(struct plan *plan, uint64_t number, const char *gate,
@@ -121,9 +160,14 @@ void plan_variables(struct plan *plan, const struct release *release,
 void step_definition(struct plan *plan);
 void step_source(struct plan *plan);
 void step_command(struct plan *plan);
+/* step_steer.c: the Commands about transitions, gates and environments. Why it is refused; NULL:
+ * done. `what` names it. */
+const char *step_steer(struct plan *plan, const Gantry__V1__Command *command, const char *what);
 void step_result(struct plan *plan);
 void step_vote(struct plan *plan);
 void step_clock(struct plan *plan);
+void step_look(struct plan *plan);
+void step_silence(struct plan *plan);
 /* step_result.c: the earliest thing due of a release. */
 void step_due(struct plan *plan, const struct release *release);
 

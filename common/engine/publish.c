@@ -89,6 +89,12 @@ static int add_requests(struct publishing *p, const Gantry__V1__Change *change)
         return change->action_ended->cancel_case == GANTRY__V1__ACTION_ENDED__CANCEL_REQUEST
                    ? add_action_request(p, change->action_ended->request)
                    : 0;
+    case GANTRY__V1__CHANGE__WHAT_CHECK_ASKED:
+        return add_action_request(p, change->check_asked->request);
+    case GANTRY__V1__CHANGE__WHAT_CHECK_ANSWERED:
+        return change->check_answered->cancel_case == GANTRY__V1__CHECK_ANSWERED__CANCEL_REQUEST
+                   ? add_action_request(p, change->check_answered->request)
+                   : 0;
     case GANTRY__V1__CHANGE__WHAT_APPROVAL_OPENED:
         return add_approval(p, change->approval_opened->approval);
     case GANTRY__V1__CHANGE__WHAT_VOTE_COUNTED:
@@ -132,6 +138,16 @@ static uint64_t release_of(const Gantry__V1__Change *change)
         return change->vote_refused->release;
     case GANTRY__V1__CHANGE__WHAT_APPROVAL_CLOSED:
         return change->approval_closed->approval->release;
+    case GANTRY__V1__CHANGE__WHAT_RELEASE_PROMOTED:
+        return change->release_promoted->release;
+    case GANTRY__V1__CHANGE__WHAT_GATE_OVERRIDDEN:
+        return change->gate_overridden->release;
+    case GANTRY__V1__CHANGE__WHAT_CHECK_ASKED:
+        return change->check_asked->request->release;
+    case GANTRY__V1__CHANGE__WHAT_CHECK_ANSWERED:
+        return change->check_answered->release;
+    case GANTRY__V1__CHANGE__WHAT_ACTION_SILENT:
+        return change->action_silent->release;
     default:
         return 0;
     }

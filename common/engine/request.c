@@ -47,17 +47,31 @@ static void ask_build(struct asking *ask)
     ask->request->build = m;
 }
 
-/* `kubernetes:` or `docker:` says what to change there, so it has to be the environment's driver.
- */
-static const char *target_driver(const char *target_yaml)
+/* `kubernetes:` or `docker:` says what to change there, its {{names}} filled in. */
+static void add_target(struct asking *ask, Gantry__V1__DeploySpec *m)
 {
-    if (!target_yaml)
-        return NULL;
-    if (str_starts(target_yaml, "kubernetes:"))
-        return "kubernetes";
-    if (str_starts(target_yaml, "docker:"))
-        return "docker";
-    return NULL;
+    const struct def_action *action = ask->action;
+    struct plan *plan = ask->plan;
+    size_t count = action->deploy.target_count;
+    if (!action->deploy.target)
+        return;
+    Gantry__V1__KeyValue **values = expand_pairs(ask, action->deploy.target_pairs, count);
+    struct def_pair *pairs = arena_alloc(plan->arena, (count + 1) * sizeof(*pairs));
+    for (size_t i = 0; i < count; i++) {
+        pairs[i] = (struct def_pair){values[i]->key, values[i]->value};
+        const char *wrong = def_target_wrong(action->deploy.target, pairs[i].key, pairs[i].value);
+        if (wrong && !ask->refusal)
+            ask->refusal =
+                plan_text(plan, "'%s' is '%.100s': %s", pairs[i].key, pairs[i].value, wrong);
+    }
+    struct buf yaml;
+    buf_init(&yaml, DEFINITION_SIZE_MAX);
+    if (def_target_yaml(action->deploy.target, pairs, count, &yaml) < 0 && !ask->refusal)
+        ask->refusal = plan_text(plan, "'%s' takes more than %d KiB", action->deploy.target,
+                                 DEFINITION_SIZE_MAX / 1024);
+    m->target_yaml.data = (uint8_t *)plan_string(plan, buf_cstr(&yaml));
+    m->target_yaml.len = yaml.len;
+    buf_release(&yaml);
 }
 
 static Gantry__V1__Artifact *artifact_of(struct asking *ask, const char *name)
@@ -73,6 +87,36 @@ static Gantry__V1__Artifact *artifact_of(struct asking *ask, const char *name)
     return NULL;
 }
 
+/* Why it cannot be deployed now; NULL: it can. */
+static const char *why_no_deploy(struct asking *ask, const struct engine_environment *env,
+                                 const Gantry__V1__Artifact *artifact)
+{
+    const struct def_action *action = ask->action;
+    struct plan *plan = ask->plan;
+    const char *name = action->deploy.environment, *driver = action->deploy.target;
+    const Gantry__V1__EnvironmentPinned *pin = state_pin(plan->state, name);
+    if (!env)
+        return plan_text(plan,
+                         "environment '%s' is not defined: apply it, then retry the "
+                         "stage",
+                         name);
+    if (!artifact)
+        return plan_text(plan, "release %llu has no image '%s' to deploy",
+                         (unsigned long long)ask->release->number,
+                         action->deploy.artifact ? action->deploy.artifact : "");
+    if (driver && !str_eq(driver, env->driver))
+        return plan_text(plan,
+                         "the action says '%s:', and environment '%s' is of driver "
+                         "'%s'",
+                         driver, name, env->driver);
+    if (pin && strcmp(pin->digest, artifact->digest) != 0)
+        return plan_text(plan,
+                         "environment '%s' was pinned to %.19s meanwhile: unpin it, then "
+                         "retry the stage",
+                         name, pin->digest);
+    return NULL;
+}
+
 static void ask_deploy(struct asking *ask)
 {
     const struct def_action *action = ask->action;
@@ -82,27 +126,9 @@ static void ask_deploy(struct asking *ask)
     const struct engine_environment *env =
         input->environment ? input->environment(name, input->environment_arg) : NULL;
     Gantry__V1__Artifact *artifact = artifact_of(ask, action->deploy.artifact);
-    const char *driver = target_driver(action->deploy.target_yaml);
-    if (!env) {
-        ask->refusal = plan_text(plan,
-                                 "environment '%s' is not defined: apply it, then retry the "
-                                 "stage",
-                                 name);
+    ask->refusal = why_no_deploy(ask, env, artifact);
+    if (ask->refusal)
         return;
-    }
-    if (!artifact) {
-        ask->refusal = plan_text(plan, "release %llu has no image '%s' to deploy",
-                                 (unsigned long long)ask->release->number,
-                                 action->deploy.artifact ? action->deploy.artifact : "");
-        return;
-    }
-    if (driver && !str_eq(driver, env->driver)) {
-        ask->refusal = plan_text(plan,
-                                 "the action says '%s:', and environment '%s' is of driver "
-                                 "'%s'",
-                                 driver, name, env->driver);
-        return;
-    }
     Gantry__V1__DeploySpec *m =
         PLAN_MESSAGE(plan, Gantry__V1__DeploySpec, gantry__v1__deploy_spec__init);
     m->environment = plan_string(plan, name);
@@ -116,28 +142,26 @@ static void ask_deploy(struct asking *ask)
         m->environment_sha256.data = arena_dup(plan->arena, env->sha256, SHA256_SIZE);
         m->environment_sha256.len = SHA256_SIZE;
     }
-    if (action->deploy.target_yaml) {
-        m->target_yaml.data = (uint8_t *)plan_string(plan, action->deploy.target_yaml);
-        m->target_yaml.len = strlen(action->deploy.target_yaml);
-    }
+    add_target(ask, m);
     /* These drivers compare what is there before they change it, so a second start harms nothing.
      */
-    if (str_eq(env->driver, "kubernetes") || str_eq(env->driver, "docker"))
+    if (!action->retry_lost_said &&
+        (str_eq(env->driver, "kubernetes") || str_eq(env->driver, "docker")))
         ask->request->retry_lost = true;
     ask->request->spec_case = GANTRY__V1__ACTION_REQUEST__SPEC_DEPLOY;
     ask->request->deploy = m;
 }
 
-static void ask_custom(struct asking *ask)
+static void ask_custom(struct asking *ask, const char *type, const struct def_pair *input,
+                       size_t input_count)
 {
-    const struct def_action *action = ask->action;
     struct plan *plan = ask->plan;
     const struct parts *artifacts = &ask->release->artifacts;
     Gantry__V1__CustomSpec *m =
         PLAN_MESSAGE(plan, Gantry__V1__CustomSpec, gantry__v1__custom_spec__init);
-    m->type = plan_string(plan, action->custom.type);
-    m->input = expand_pairs(ask, action->custom.input, action->custom.input_count);
-    m->n_input = action->custom.input_count;
+    m->type = plan_string(plan, type);
+    m->input = expand_pairs(ask, input, input_count);
+    m->n_input = input_count;
     m->n_artifacts = artifacts->count;
     m->artifacts = artifacts->count
                        ? arena_alloc(plan->arena, artifacts->count * sizeof(*m->artifacts))
@@ -151,13 +175,13 @@ static void ask_custom(struct asking *ask)
 }
 
 static Gantry__V1__ActionRequest *request_of(struct plan *plan, const struct release *release,
-                                             const struct def_action *action, const struct run *run)
+                                             const char *name, uint32_t number)
 {
     struct facts *facts = arena_hold(plan->arena, release->facts);
     const char *stage = release_stage(release)->name;
     char id[ID_SIZE];
-    event_id_run(id, plan->epoch, plan->state->pipeline->text, release->number, stage, action->name,
-                 run->number + 1);
+    event_id_run(id, plan->epoch, plan->state->pipeline->text, release->number, stage, name,
+                 number);
     Gantry__V1__ActionRequest *m =
         PLAN_MESSAGE(plan, Gantry__V1__ActionRequest, gantry__v1__action_request__init);
     m->verb = GANTRY__V1__REQUEST_VERB__REQUEST_VERB_RUN;
@@ -165,16 +189,47 @@ static Gantry__V1__ActionRequest *request_of(struct plan *plan, const struct rel
     m->pipeline = plan_string(plan, plan->state->pipeline->text);
     m->release = release->number;
     m->stage = plan_string(plan, stage);
-    m->action = plan_string(plan, action->name);
-    m->number = run->number + 1;
+    m->action = plan_string(plan, name);
+    m->number = number;
     m->definition_number = release->definition->number;
     m->revisions = facts->started->revisions;
     m->n_revisions = facts->started->n_revisions;
     m->starter = facts->started->starter;
-    m->timeout_ms = action->timeout_ms;
-    m->deadline_ms = plan->now_ms + action->timeout_ms;
-    m->retry_lost = action->retry_lost;
     plan_variables(plan, release, &m->variables, &m->n_variables);
+    return m;
+}
+
+Gantry__V1__ActionRequest *plan_check_request(struct plan *plan, const struct release *release,
+                                              size_t place, const char **refusal)
+{
+    const struct def_gate *gate = &release_stage(release)->gates[place];
+    Gantry__V1__ActionRequest *request =
+        request_of(plan, release, gate->name, release->gates[place].check.number + 1);
+    struct asking ask = {plan, release, NULL, request, NULL};
+    ask_custom(&ask, gate->check.type, gate->check.input, gate->check.input_count);
+    request->kind = GANTRY__V1__ACTION_KIND__ACTION_KIND_CUSTOM;
+    request->check = true;
+    *refusal = ask.refusal;
+    return request;
+}
+
+Gantry__V1__ActionRequest *plan_check_cancel(struct plan *plan, const struct release *release,
+                                             size_t place, const char *reason)
+{
+    const struct check *check = &release->gates[place].check;
+    Gantry__V1__ActionRequest *m =
+        PLAN_MESSAGE(plan, Gantry__V1__ActionRequest, gantry__v1__action_request__init);
+    m->verb = GANTRY__V1__REQUEST_VERB__REQUEST_VERB_CANCEL;
+    m->run_id = plan_string(plan, check->id);
+    m->pipeline = plan_string(plan, plan->state->pipeline->text);
+    m->release = release->number;
+    m->stage = plan_string(plan, release_stage(release)->name);
+    m->action = plan_string(plan, release_stage(release)->gates[place].name);
+    m->number = check->number;
+    m->kind = GANTRY__V1__ACTION_KIND__ACTION_KIND_CUSTOM;
+    m->definition_number = release->definition->number;
+    m->check = true;
+    m->cancel_reason = plan_string(plan, reason);
     return m;
 }
 
@@ -185,7 +240,12 @@ void plan_request(struct plan *plan, uint64_t number, size_t place)
         return;
     size_t step = 0;
     const struct def_action *action = stage_action_at(release_stage(release), place, &step);
-    Gantry__V1__ActionRequest *request = request_of(plan, release, action, &release->runs[place]);
+    Gantry__V1__ActionRequest *request =
+        request_of(plan, release, action->name, release->runs[place].number + 1);
+    request->timeout_ms = action->timeout_ms;
+    request->deadline_ms = plan->now_ms + action->timeout_ms;
+    request->retry_lost = action->retry_lost;
+    request->lost_after_ms = action->lost_after_ms;
     struct asking ask = {plan, release, action, request, NULL};
     switch (action->kind) {
     case DEF_BUILD:
@@ -198,7 +258,7 @@ void plan_request(struct plan *plan, uint64_t number, size_t place)
         break;
     case DEF_CUSTOM:
         request->kind = GANTRY__V1__ACTION_KIND__ACTION_KIND_CUSTOM;
-        ask_custom(&ask);
+        ask_custom(&ask, action->custom.type, action->custom.input, action->custom.input_count);
         break;
     case DEF_APPROVAL:
         request->kind = GANTRY__V1__ACTION_KIND__ACTION_KIND_APPROVAL;

@@ -51,6 +51,10 @@ Gantry__V1__Revision *plan_revision(struct plan *plan, const struct def_source *
     m->source = plan_string(plan, source->name);
     m->git = plan_string(plan, source->git);
     m->credentials = plan_string(plan, source->credentials);
+    m->submodules = source->submodules;
+    m->lfs = source->lfs;
+    m->clone = source->clone;
+    m->depth = source->depth;
     m->ref = plan_string(plan, ref);
     m->commit = plan_string(plan, commit);
     m->message = plan_string(plan, message);

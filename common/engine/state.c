@@ -40,6 +40,8 @@ void engine_state_free(struct engine_state *state)
     parts_release(&state->stages);
     parts_release(&state->pasts);
     parts_release(&state->releases);
+    parts_release(&state->pins);
+    parts_release(&state->deployed);
     free(state);
 }
 
@@ -55,6 +57,8 @@ struct engine_state *engine_state_clone(const struct engine_state *state)
     parts_copy(&copy->stages, &state->stages);
     parts_copy(&copy->pasts, &state->pasts);
     parts_copy(&copy->releases, &state->releases);
+    parts_copy(&copy->pins, &state->pins);
+    parts_copy(&copy->deployed, &state->deployed);
     return copy;
 }
 
@@ -215,8 +219,69 @@ const struct release *state_release(const struct engine_state *state, uint64_t n
     return state_find_release(state, number, &at) ? state->releases.items[at] : NULL;
 }
 
+bool state_is_parallel(const struct engine_state *state)
+{
+    return state->current && state_definition(state)->mode == DEF_PARALLEL;
+}
+
+bool state_find_pin(const struct engine_state *state, const char *environment, size_t *at)
+{
+    int diff = 1;
+    size_t i = 0;
+    for (; i < state->pins.count; i++) {
+        const struct fixed *pin = state->pins.items[i];
+        diff =
+            strcmp(((const Gantry__V1__EnvironmentPinned *)pin->message)->environment, environment);
+        if (diff >= 0)
+            break;
+    }
+    *at = i;
+    return i < state->pins.count && diff == 0;
+}
+
+const Gantry__V1__EnvironmentPinned *state_pin(const struct engine_state *state,
+                                               const char *environment)
+{
+    size_t at;
+    if (!state_find_pin(state, environment, &at))
+        return NULL;
+    return (const Gantry__V1__EnvironmentPinned *)((struct fixed *)state->pins.items[at])->message;
+}
+
+bool state_find_deployed(const struct engine_state *state, const char *environment, size_t *at)
+{
+    int diff = 1;
+    size_t i = 0;
+    while (i < state->deployed.count &&
+           (diff = strcmp(((struct deployed *)state->deployed.items[i])->environment,
+                          environment)) < 0)
+        i++;
+    *at = i;
+    return i < state->deployed.count && diff == 0;
+}
+
+const struct deployed *state_deployed(const struct engine_state *state, const char *environment)
+{
+    size_t at;
+    return state_find_deployed(state, environment, &at) ? state->deployed.items[at] : NULL;
+}
+
+bool pipeline_deploys_to(const struct def_pipeline *pipeline, const char *environment)
+{
+    for (size_t i = 0; i < pipeline->stage_count; i++) {
+        for (size_t j = 0; j < stage_action_count(&pipeline->stages[i]); j++) {
+            const struct def_action *action = stage_action_at(&pipeline->stages[i], j, NULL);
+            if (action->kind == DEF_DEPLOY && strcmp(action->deploy.environment, environment) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 const struct release *state_occupant(const struct engine_state *state, const char *stage)
 {
+    if (state_is_parallel(state))
+        return NULL;
     for (size_t i = 0; i < state->releases.count; i++) {
         const struct release *release = state_release_at(state, i);
         if (release->phase == RELEASE_INSIDE && str_eq(release_stage(release)->name, stage))
@@ -262,6 +327,18 @@ const Gantry__V1__Artifact *release_artifact(const struct release *release, cons
         const struct fixed *fixed = release->artifacts.items[i];
         const Gantry__V1__Artifact *artifact = (const Gantry__V1__Artifact *)fixed->message;
         if (str_eq(artifact->name, name))
+            return artifact;
+    }
+    return NULL;
+}
+
+const Gantry__V1__Artifact *release_image(const struct release *release,
+                                          const struct def_action *action)
+{
+    for (size_t i = 0; i < release->artifacts.count; i++) {
+        const struct fixed *fixed = release->artifacts.items[i];
+        const Gantry__V1__Artifact *artifact = (const Gantry__V1__Artifact *)fixed->message;
+        if (!action->deploy.artifact || strcmp(artifact->name, action->deploy.artifact) == 0)
             return artifact;
     }
     return NULL;
@@ -365,10 +442,15 @@ void release_set_deadline(struct release *release)
 {
     release->deadline_ms = INT64_MAX;
     for (size_t i = 0; release->phase == RELEASE_WAITING && i < release->gate_count; i++) {
-        const struct approval *gate = release->gates[i];
-        if (gate && gate->state == APPROVAL_OPEN)
-            earlier(&release->deadline_ms, gate->expires_ms);
+        const struct gate *gate = &release->gates[i];
+        if (gate->approval && gate->approval->state == APPROVAL_OPEN)
+            earlier(&release->deadline_ms, gate->approval->expires_ms);
+        if (gate->check.state == CHECK_ASKED ||
+            (gate->check.state == CHECK_NO && !gate->overridden))
+            earlier(&release->deadline_ms, gate->check.at_ms);
     }
+    if (release->phase == RELEASE_WAITING && release->look_again_ms)
+        earlier(&release->deadline_ms, release->look_again_ms);
     if (release->phase != RELEASE_INSIDE)
         return;
     for (size_t i = 0; i < release->run_count; i++) {
@@ -385,4 +467,54 @@ void state_set_deadline(struct engine_state *state)
     state->deadline_ms = INT64_MAX;
     for (size_t i = 0; i < state->releases.count; i++)
         earlier(&state->deadline_ms, state_release_at(state, i)->deadline_ms);
+}
+
+char *release_held_text(const struct release *release, char *const *held_by, size_t count)
+{
+    const struct def_stage *stage = release_stage(release);
+    struct buf text;
+    buf_init(&text, 64 * 1024);
+    for (size_t i = 0; i < count; i++) {
+        bool approval = false;
+        for (size_t j = 0; j < stage->gate_count; j++)
+            approval = approval || (stage->gates[j].kind == DEF_GATE_APPROVAL &&
+                                    strcmp(stage->gates[j].name, held_by[i]) == 0);
+        if (!approval)
+            buf_addf(&text, "%s%s", text.len ? " " : "", held_by[i]);
+    }
+    if (text.len)
+        return buf_detach(&text);
+    buf_release(&text);
+    return NULL;
+}
+
+void release_set_held(struct release *release, char *const *held_by, size_t count,
+                      int64_t look_again_ms)
+{
+    free(release->held);
+    release->held = count ? release_held_text(release, held_by, count) : NULL;
+    release->look_again_ms = look_again_ms;
+}
+
+bool engine_state_waits(const struct engine_state *state)
+{
+    for (size_t i = 0; i < state->releases.count; i++) {
+        if (state_release_at(state, i)->phase == RELEASE_WAITING)
+            return true;
+    }
+    return false;
+}
+
+void engine_state_running(const struct engine_state *state,
+                          void (*fn)(const char *run_id, int64_t lost_after_ms, void *arg),
+                          void *arg)
+{
+    for (size_t i = 0; i < state->releases.count; i++) {
+        const struct release *release = state_release_at(state, i);
+        for (size_t j = 0; release->phase == RELEASE_INSIDE && j < release->run_count; j++) {
+            if (release->runs[j].state == RUN_STARTED)
+                fn(release->runs[j].id,
+                   stage_action_at(release_stage(release), j, NULL)->lost_after_ms, arg);
+        }
+    }
 }

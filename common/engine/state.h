@@ -25,6 +25,9 @@
 #include "engine/shared.h"
 #include "gantry/v1/decision.pb-c.h"
 
+#define STATE_FAILED_MAX      10 /* that failed at a stage and can be retried, in parallel mode */
+#define STATE_PINS_MAX        100
+#define STATE_DISABLED_MAX    100  /* transitions */
 #define STATE_HISTORY         10   /* releases that succeeded in a stage and can be gone back to */
 #define STATE_RELEASES_MAX    200  /* under way or waiting */
 #define STATE_HEADS_MAX       5000 /* (source, ref): the oldest is forgotten beyond */
@@ -112,6 +115,24 @@ struct approval {
     struct parts votes; /* struct fixed of Vote: those that counted */
 };
 
+/* The question of a `check:` gate. */
+enum check_state { CHECK_NONE, CHECK_ASKED, CHECK_NO, CHECK_YES };
+struct check {
+    enum check_state state;
+    uint32_t number; /* of times it was asked for this release */
+    char id[ID_SIZE];
+    int64_t at_ms; /* asked: when the answer comes too late; no: when it is asked again; yes: up to
+                      when that is fresh */
+};
+
+/* What a gate of a transition has come to. */
+struct gate {
+    bool overridden;
+    bool promoted;             /* `manual:` */
+    struct approval *approval; /* once opened */
+    struct check check;
+};
+
 enum run_state {
     RUN_NONE, /* not requested yet, or to be requested again */
     RUN_REQUESTED,
@@ -133,6 +154,15 @@ struct run {
     struct approval *approval; /* of an approval action, once requested */
 };
 
+/* Somebody whose vote let the release into a stage, where a later one asks for others. */
+struct approver {
+    struct shared shared;
+    char *stage, *subject, *email;
+};
+
+#define OVERRIDES_DISABLED 1u
+#define OVERRIDES_FREEZE   2u
+
 enum release_phase {
     RELEASE_WAITING, /* on the transition into `stage` */
     RELEASE_INSIDE,  /* in it */
@@ -150,13 +180,19 @@ struct release {
     enum release_phase phase;
     bool told; /* StageWaiting was said of this transition */
     enum stage_result { STAGE_NOT_ENDED, STAGE_SUCCEEDED, STAGE_NOT_SUCCEEDED } ended; /* of OUT */
-    int stopping;     /* Gantry__V1__StopModeTaken; 0: no */
-    uint32_t stage;   /* by its place in the definition */
-    uint32_t entered; /* times that it entered `stage` */
-    uint64_t arrived; /* order of arrival at the transition, over all releases */
-    struct run *runs; /* of the stage's actions, in their order; NULL until entered */
+    int stopping;           /* Gantry__V1__StopModeTaken; 0: no */
+    uint32_t stage;         /* by its place in the definition */
+    uint32_t entered;       /* times that it entered `stage` */
+    uint64_t arrived;       /* order of arrival at the transition, over all releases */
+    int64_t arrived_ms;     /* on the transition: what it waited for there before does not count */
+    unsigned overrides;     /* of the transition, OVERRIDES_... */
+    char *held;             /* what was said to hold it, approvals apart (gates_survey()); NULL */
+    int64_t look_again_ms;  /* when the clock may change that; 0: never */
+    uint32_t retries;       /* automatic, since it entered or somebody retried */
+    struct parts approvers; /* struct approver */
+    struct run *runs;       /* of the stage's actions, in their order; NULL until entered */
     size_t run_count;
-    struct approval **gates; /* of the transition, in its order */
+    struct gate *gates; /* of the transition, in its order */
     size_t gate_count;
     int64_t deadline_ms; /* the earliest of its runs and approvals; derived */
 };
@@ -175,8 +211,17 @@ struct stage {
     char *name;
     uint64_t entered_max;            /* highest number of a release of type normal that entered */
     uint64_t entered_last;           /* number of the release that entered last */
+    struct fixed *disabled;          /* TransitionSet: nothing enters; NULL */
     uint64_t history[STATE_HISTORY]; /* numbers of releases that succeeded, the last first */
     size_t history_count;
+};
+
+/* What was deployed last to an environment. */
+struct deployed {
+    struct shared shared;
+    char *environment;
+    char *digest; /* of the last deploy that succeeded; "": none did */
+    bool sure;    /* none was asked for since */
 };
 
 struct engine_state {
@@ -200,6 +245,8 @@ struct engine_state {
     struct parts stages;   /* by name */
     struct parts pasts;    /* by number */
     struct parts releases; /* by number */
+    struct parts pins;     /* struct fixed of EnvironmentPinned, by environment */
+    struct parts deployed; /* struct deployed, by environment */
     int64_t deadline_ms;   /* the earliest of the releases'; derived */
 };
 
@@ -218,14 +265,24 @@ static inline const struct release *state_release_at(const struct engine_state *
 {
     return state->releases.items[i];
 }
-/* The release inside a stage; NULL: it is free. */
+/* The release that keeps others out of a stage; NULL: it is free, or in parallel mode. */
 const struct release *state_occupant(const struct engine_state *state, const char *stage);
+bool state_is_parallel(const struct engine_state *state);
+const Gantry__V1__EnvironmentPinned *state_pin(const struct engine_state *state,
+                                               const char *environment); /* NULL: not pinned */
+
+const struct deployed *state_deployed(const struct engine_state *state,
+                                      const char *environment); /* NULL: nothing was */
+bool pipeline_deploys_to(const struct def_pipeline *pipeline, const char *environment);
 
 bool release_is_active(const struct release *release);
 bool release_is_rollback(const struct release *release);
 /* The stage that it is in or waits for; NULL when out of the last. */
 const struct def_stage *release_stage(const struct release *release);
 const Gantry__V1__Artifact *release_artifact(const struct release *release, const char *name);
+/* The image that a deploy action deploys; NULL: the release has none such. */
+const Gantry__V1__Artifact *release_image(const struct release *release,
+                                          const struct def_action *action);
 /* What an approval is bound to: the image's digest; of several, or of none, a digest made of them
  * or of the revisions. */
 void state_digest(const struct parts *artifacts, const struct facts *facts, char out[80]);
@@ -246,13 +303,22 @@ struct approval *approval_own(struct approval **at);                         /* 
 void release_set_gates(struct release *release, size_t count);
 void release_set_runs(struct release *release, size_t count);
 void release_set_deadline(struct release *release);
+/* What StageWaiting said, as it is compared later: approvals are left out, which tell of
+ * themselves.
+ */
+void release_set_held(struct release *release, char *const *held_by, size_t count,
+                      int64_t look_again_ms);
+char *release_held_text(const struct release *release, char *const *held_by,
+                        size_t count); /* caller frees; NULL: nothing */
 void state_set_deadline(struct engine_state *state);
 
 struct release *release_new(uint64_t number, struct facts *facts, struct taken *definition);
 struct stage *stage_new(const char *name);
 struct approval *approval_new(void);
+struct approver *approver_new(const char *stage, const char *subject, const char *email);
 struct past *past_new(uint64_t number, struct facts *facts, const struct parts *artifacts,
                       const struct parts *exports);
+struct deployed *deployed_new(const char *environment, const char *digest, bool sure);
 struct facts *facts_new(const Gantry__V1__ReleaseStarted *started);
 struct exports *exports_new(const char *action, Gantry__V1__KeyValue *const *items, size_t count);
 struct replaced *replaced_new(void);
@@ -261,6 +327,8 @@ struct head *head_new(const Gantry__V1__Revision *revision, uint64_t seen, bool 
 bool state_find_stage(const struct engine_state *state, const char *name, size_t *at);
 bool state_find_past(const struct engine_state *state, uint64_t number, size_t *at);
 bool state_find_release(const struct engine_state *state, uint64_t number, size_t *at);
+bool state_find_pin(const struct engine_state *state, const char *environment, size_t *at);
+bool state_find_deployed(const struct engine_state *state, const char *environment, size_t *at);
 bool state_find_head(const struct engine_state *state, const char *source, const char *ref,
                      size_t *at);
 

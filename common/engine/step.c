@@ -17,6 +17,10 @@ static void dispatch(struct plan *plan)
         step_clock(plan);
         return;
     }
+    if (plan->input->kind != ENGINE_RECORD) {
+        (plan->input->kind == ENGINE_LOOK ? step_look : step_silence)(plan);
+        return;
+    }
     switch (plan->input->topic) {
     case TOPIC_DEFINITION:
         step_definition(plan);
@@ -98,6 +102,11 @@ void engine_changes_free(Gantry__V1__Decision *decision)
     if (decision->cause)
         decision->cause->actor = NULL;
     arena_free(changes->arena);
+}
+
+void step_look(struct plan *plan)
+{
+    plan_advance(plan, 0);
 }
 
 /* One that is due a time: each has a Decision of its own. */

@@ -245,7 +245,7 @@ static void refuse_retry(struct commanding *c, const Gantry__V1__RetryStage *ret
         refuse(c, plan_text(plan, "there is no release %llu", number));
     else if (release && release_is_active(release))
         refuse(c, plan_text(plan, "release %llu is under way", number));
-    else if (stage && stage->entered_last > retry->release)
+    else if (!state_is_parallel(state) && stage && stage->entered_last > retry->release)
         refuse(c, plan_text(plan, "release %llu entered stage '%.64s' since",
                             (unsigned long long)stage->entered_last, retry->stage));
     else if (!release)
@@ -327,59 +327,6 @@ static const char *why_no_target(struct commanding *c, const struct stage *stage
     return reason;
 }
 
-/* Every image that the stage deploys has to be among what the target carries. */
-static void check_artifacts(struct commanding *c, const struct def_stage *stage,
-                            const struct past *past)
-{
-    for (size_t i = 0; i < stage_action_count(stage); i++) {
-        const struct def_action *action = stage_action_at(stage, i, NULL);
-        bool found = action->kind != DEF_DEPLOY;
-        for (size_t j = 0; !found && j < past->artifacts.count; j++) {
-            const struct fixed *fixed = past->artifacts.items[j];
-            found = !action->deploy.artifact ||
-                    strcmp(((const Gantry__V1__Artifact *)fixed->message)->name,
-                           action->deploy.artifact) == 0;
-        }
-        if (!found)
-            refuse(c,
-                   plan_text(c->plan,
-                             "release %llu has no image '%s', which action '%s' deploys "
-                             "now",
-                             (unsigned long long)past->number,
-                             action->deploy.artifact ? action->deploy.artifact : "", action->name));
-        if (action->kind == DEF_BUILD && !str_empty(action->build.image))
-            refuse(c, plan_text(c->plan, "stage '%s' builds the image: a rollback never rebuilds",
-                                stage->name));
-    }
-}
-
-static Gantry__V1__ReleaseStarted *rollback_of(struct commanding *c, const struct past *past,
-                                               const Gantry__V1__RollbackStage *rollback)
-{
-    struct plan *plan = c->plan;
-    struct facts *facts = arena_hold(plan->arena, past->facts);
-    Gantry__V1__ReleaseStarted *m =
-        PLAN_MESSAGE(plan, Gantry__V1__ReleaseStarted, gantry__v1__release_started__init);
-    m->type = GANTRY__V1__RELEASE_TYPE__RELEASE_TYPE_ROLLBACK;
-    m->revisions = facts->started->revisions;
-    m->n_revisions = facts->started->n_revisions;
-    m->variables = facts->started->variables;
-    m->n_variables = facts->started->n_variables;
-    m->starter = message_copy(plan->arena, c->command->caller);
-    m->rollback_to = past->number;
-    m->rollback_stage = plan_string(plan, rollback->stage);
-    m->reason = plan_string(plan, rollback->reason);
-    m->people_complete = true;
-    m->n_artifacts = past->artifacts.count;
-    m->artifacts =
-        m->n_artifacts ? arena_alloc(plan->arena, m->n_artifacts * sizeof(*m->artifacts)) : NULL;
-    for (size_t i = 0; i < m->n_artifacts; i++) {
-        struct fixed *fixed = arena_hold(plan->arena, past->artifacts.items[i]);
-        m->artifacts[i] = (Gantry__V1__Artifact *)fixed->message;
-    }
-    return m;
-}
-
 static void step_rollback(struct commanding *c)
 {
     struct plan *plan = c->plan;
@@ -387,22 +334,25 @@ static void step_rollback(struct commanding *c)
     const struct def_pipeline *pipeline = state_definition(plan->state);
     const struct def_stage *stage = def_pipeline_stage(pipeline, rollback->stage, NULL);
     const struct stage *there = state_stage(plan->state, rollback->stage);
-    if (!stage) {
+    if (!stage)
         refuse(c, plan_text(plan, "pipeline '%s' has no stage '%.64s'", pipeline->name,
                             rollback->stage));
-        return;
-    }
-    if (!succeeded_in(there, rollback->to_release)) {
+    else if (state_is_parallel(plan->state))
+        refuse(c, "in a parallel pipeline releases are independent: start one with the revision "
+                  "that you want");
+    else if (!succeeded_in(there, rollback->to_release))
         refuse(c, why_no_target(c, there, rollback->to_release));
-        return;
-    }
-    const struct past *past = state_past(plan->state, rollback->to_release);
-    check_artifacts(c, stage, past);
     if (c->refusal)
         return;
+    const struct past *past = state_past(plan->state, rollback->to_release);
+    const char *refusal = plan_rollback_refusal(plan, stage, past);
+    if (refusal) {
+        refuse(c, refusal);
+        return;
+    }
     uint64_t number = plan->state->next_release;
     plan_command_taken(plan, c->what);
-    plan_start(plan, rollback_of(c, past, rollback));
+    plan_rollback(plan, rollback->stage, past, c->command->caller, rollback->reason, 0);
     plan_advance(plan, number);
 }
 
@@ -417,8 +367,36 @@ static const char *name_of(const Gantry__V1__Command *command)
         return "retry";
     case GANTRY__V1__COMMAND__WHAT_ROLLBACK:
         return "rollback";
+    case GANTRY__V1__COMMAND__WHAT_TRANSITION:
+        return command->transition->enabled ? "transition enable" : "transition disable";
+    case GANTRY__V1__COMMAND__WHAT_PROMOTE:
+        return "promote";
+    case GANTRY__V1__COMMAND__WHAT_OVERRIDE_GATE:
+        return "gate override";
+    case GANTRY__V1__COMMAND__WHAT_PIN:
+        return command->pin->pinned ? "pin" : "unpin";
     default:
         return NULL;
+    }
+}
+
+static void step_one(struct commanding *c)
+{
+    switch ((int)c->command->what_case) {
+    case GANTRY__V1__COMMAND__WHAT_START:
+        step_start(c);
+        return;
+    case GANTRY__V1__COMMAND__WHAT_STOP:
+        step_stop(c);
+        return;
+    case GANTRY__V1__COMMAND__WHAT_RETRY:
+        step_retry(c);
+        return;
+    case GANTRY__V1__COMMAND__WHAT_ROLLBACK:
+        step_rollback(c);
+        return;
+    default:
+        c->refusal = step_steer(c->plan, c->command, c->what);
     }
 }
 
@@ -435,14 +413,8 @@ static void dispatch(struct commanding *c)
                             "pipeline '%s' was deleted: its releases finish, and no other "
                             "begins",
                             state->pipeline->text));
-    } else if (stop) {
-        step_stop(c);
-    } else if (c->command->what_case == GANTRY__V1__COMMAND__WHAT_START) {
-        step_start(c);
-    } else if (c->command->what_case == GANTRY__V1__COMMAND__WHAT_RETRY) {
-        step_retry(c);
     } else {
-        step_rollback(c);
+        step_one(c);
     }
 }
 

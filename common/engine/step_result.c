@@ -126,18 +126,19 @@ static void succeeded(struct plan *plan, const struct release *release, size_t p
     plan_change(plan, GANTRY__V1__CHANGE__WHAT_ARTIFACT_SET, m);
 }
 
-/* Asked once more, as a new run, if that can do no harm. */
+/* Asked once more, as a new run, if that can do no harm. `cancel` tells who might still run it. */
 static void lost(struct plan *plan, const struct release *release, size_t place,
-                 Gantry__V1__Finished *finished)
+                 Gantry__V1__Finished *finished, bool cancel)
 {
     const struct run *run = &release->runs[place];
     const char *why = str_empty(finished->reason) ? "its executor went away" : finished->reason;
     if (run->retry_lost && !run->was_lost && !release->stopping)
         plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_ABANDONED,
-                          plan_text(plan, "lost: %s; it is requested again", why), finished, false);
+                          plan_text(plan, "lost: %s; it is requested again", why), finished,
+                          cancel);
     else
         plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_FAILED,
-                          plan_text(plan, "lost: %s", why), finished, false);
+                          plan_text(plan, "lost: %s", why), finished, cancel);
 }
 
 static void finished(struct plan *plan, const struct release *release, size_t place,
@@ -150,7 +151,7 @@ static void finished(struct plan *plan, const struct release *release, size_t pl
         succeeded(plan, release, place, copy);
         break;
     case GANTRY__V1__OUTCOME__OUTCOME_LOST:
-        lost(plan, release, place, copy);
+        lost(plan, release, place, copy, false);
         break;
     case GANTRY__V1__OUTCOME__OUTCOME_STOPPED:
         plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_STOPPED, copy->reason,
@@ -163,13 +164,38 @@ static void finished(struct plan *plan, const struct release *release, size_t pl
     plan_advance(plan, number);
 }
 
+/* What a gate asked; of a run that has ended nothing is left to do, for its first end counts. */
+static void step_answer(struct plan *plan, const Gantry__V1__ActionResult *result)
+{
+    const Gantry__V1__Finished *finished = result->finished;
+    if (result->body_case != GANTRY__V1__ACTION_RESULT__BODY_FINISHED || !finished ||
+        plan->input->topic != TOPIC_RESULT_CUSTOM)
+        return;
+    for (size_t i = 0; i < plan->state->releases.count; i++) {
+        const struct release *release = state_release_at(plan->state, i);
+        uint64_t number = release->number;
+        for (size_t j = 0; release->phase == RELEASE_WAITING && j < release->gate_count; j++) {
+            const struct check *check = &release->gates[j].check;
+            if (check->state != CHECK_ASKED || strcmp(check->id, result->run_id) != 0)
+                continue;
+            plan_check_answered(plan, release, j,
+                                finished->outcome == GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED,
+                                plan_text(plan, "%.900s", finished->reason), false);
+            plan_advance(plan, number);
+            return;
+        }
+    }
+}
+
 void step_result(struct plan *plan)
 {
     const Gantry__V1__ActionResult *result = plan->input->message;
     size_t place = 0;
     const struct release *release = find_run(plan->state, result->run_id, &place);
-    if (!release)
-        return; /* a run's first end counts, and cancels are not answered */
+    if (!release) {
+        step_answer(plan, result);
+        return;
+    }
     const struct def_action *action = stage_action_at(release_stage(release), place, NULL);
     if (topic_of(action) != plan->input->topic) {
         err_set(plan->err, ERR_INVALID, "%s answers run %s, which is of another kind of action",
@@ -203,6 +229,15 @@ static void time_out(struct plan *plan, const struct release *release, size_t pl
                       plan_text(plan, "timed out after %s", after), NULL, true);
 }
 
+static void no_answer(struct plan *plan, const struct release *release, size_t place,
+                      const struct def_gate *gate)
+{
+    char after[32];
+    clock_human(gate->check.timeout_ms, after);
+    plan_check_answered(plan, release, place, false, plan_text(plan, "no answer after %s", after),
+                        true);
+}
+
 void step_due(struct plan *plan, const struct release *release)
 {
     const struct def_stage *stage = release_stage(release);
@@ -220,10 +255,45 @@ void step_due(struct plan *plan, const struct release *release)
         return;
     }
     for (size_t i = 0; release->phase == RELEASE_WAITING && i < release->gate_count; i++) {
-        const struct approval *gate = release->gates[i];
-        if (gate && gate->state == APPROVAL_OPEN && gate->expires_ms <= plan->now_ms) {
+        const struct approval *approval = release->gates[i].approval;
+        const struct check *check = &release->gates[i].check;
+        if (approval && approval->state == APPROVAL_OPEN && approval->expires_ms <= plan->now_ms) {
             expire(plan, number, stage->gates[i].name, &stage->gates[i].approval);
             return;
         }
+        if (check->state == CHECK_ASKED && check->at_ms <= plan->now_ms) {
+            no_answer(plan, release, i, &stage->gates[i]);
+            return;
+        }
     }
+}
+
+void step_silence(struct plan *plan)
+{
+    const struct engine_input *input = plan->input;
+    size_t place = 0;
+    const struct release *release = find_run(plan->state, input->run_id, &place);
+    if (!release)
+        return;
+    const struct def_action *action = stage_action_at(release_stage(release), place, NULL);
+    uint64_t number = release->number;
+    char silent[32];
+    clock_human(input->silent_ms, silent);
+    if (input->silent_ms < action->lost_after_ms) {
+        Gantry__V1__ActionSilent *m =
+            PLAN_MESSAGE(plan, Gantry__V1__ActionSilent, gantry__v1__action_silent__init);
+        m->release = number;
+        m->stage = plan_string(plan, release_stage(release)->name);
+        m->action = plan_string(plan, action->name);
+        m->run_id = plan_string(plan, input->run_id);
+        m->silent_ms = input->silent_ms;
+        plan_change(plan, GANTRY__V1__CHANGE__WHAT_ACTION_SILENT, m);
+        return;
+    }
+    Gantry__V1__Finished *finished =
+        PLAN_MESSAGE(plan, Gantry__V1__Finished, gantry__v1__finished__init);
+    finished->outcome = GANTRY__V1__OUTCOME__OUTCOME_LOST;
+    finished->reason = (char *)plan_text(plan, "nothing was heard of its executor for %s", silent);
+    lost(plan, release, place, finished, true);
+    plan_advance(plan, number);
 }

@@ -125,17 +125,30 @@ static bool starts_release(const struct engine_state *state,
     return true;
 }
 
+static bool is_wanted(const struct engine_state *state, const Gantry__V1__SourceChanged *change)
+{
+    const struct def_source *source =
+        engine_state_has_definition(state)
+            ? def_pipeline_source(state_definition(state), change->source)
+            : NULL;
+    return !change->skip && (!source || def_source_wants(source, change->paths, change->n_paths,
+                                                         change->paths_complete));
+}
+
 void step_source(struct plan *plan)
 {
     const Gantry__V1__SourceChanged *change = plan->input->message;
+    if (change->look)
+        return; /* what the source-watcher notes for itself */
     const struct head *head = state_head(plan->state, change->source, change->ref);
     if (head && strcmp(head->revision->commit, change->after) == 0)
         return; /* reported again, by a poll beside a webhook or by another watcher */
     Gantry__V1__RevisionSeen *m =
         PLAN_MESSAGE(plan, Gantry__V1__RevisionSeen, gantry__v1__revision_seen__init);
     m->change = plan_bound_change(plan, change);
+    m->unwanted = !is_wanted(plan->state, change);
     m->ce_id = plan_string(plan, plan->input->ce_id);
-    m->starts_release = starts_release(plan->state, change);
+    m->starts_release = !m->unwanted && starts_release(plan->state, change);
     plan_change(plan, GANTRY__V1__CHANGE__WHAT_REVISION_SEEN, m);
     plan_start_pending(plan);
     plan_advance(plan, 0);

@@ -40,7 +40,7 @@ static bool find_approval(struct voting *v, const struct engine_state *state, co
             continue;
         for (size_t j = 0; j < count; j++) {
             const struct approval *approval =
-                inside ? v->release->runs[j].approval : v->release->gates[j];
+                inside ? v->release->runs[j].approval : v->release->gates[j].approval;
             if (!approval || approval->state != APPROVAL_OPEN || strcmp(approval->id, id) != 0)
                 continue;
             v->gate = inside ? stage_action_at(stage, j, NULL)->name : stage->gates[j].name;
@@ -125,6 +125,26 @@ static const char *refuse_starter(struct voting *v)
     return NULL;
 }
 
+/* Four eyes over two stages: who let it into an earlier one is not asked again. */
+static const char *refuse_approver(struct voting *v, const char *stage)
+{
+    const Gantry__V1__Actor *voter = v->vote->voter;
+    for (size_t i = 0; i < v->release->approvers.count; i++) {
+        const struct approver *approver = v->release->approvers.items[i];
+        if (strcmp(approver->stage, stage) != 0)
+            continue;
+        if (strcmp(approver->subject, voter->subject) == 0 ||
+            same_email(approver->email, voter->email))
+            return plan_text(v->plan, "who approved at stage '%s' may not vote", stage);
+        if (!*voter->email || !*approver->email)
+            return plan_text(v->plan,
+                             "who approved at stage '%s' may not vote, and without verified "
+                             "e-mails nobody can tell that you did not",
+                             stage);
+    }
+    return NULL;
+}
+
 /* Each later change of the approval carries all of its votes. */
 static bool too_large(const struct voting *v)
 {
@@ -163,6 +183,10 @@ static const char *why_refused(struct voting *v)
         refusal = refuse_author(v);
     if (!refusal && strv_has(&v->rules->not_, "starter"))
         refusal = refuse_starter(v);
+    for (size_t i = 0; !refusal && i < v->rules->not_.count; i++) {
+        if (str_starts(v->rules->not_.items[i], "approver-of:"))
+            refusal = refuse_approver(v, v->rules->not_.items[i] + strlen("approver-of:"));
+    }
     return refusal;
 }
 
@@ -200,15 +224,14 @@ static void count(struct voting *v)
     plan_change(plan, GANTRY__V1__CHANGE__WHAT_VOTE_COUNTED, m);
 }
 
-static uint32_t approvals(const struct approval *approval)
+static uint32_t votes(const struct approval *approval, int verdict)
 {
-    uint32_t yes = 0;
+    uint32_t count = 0;
     for (size_t i = 0; i < approval->votes.count; i++) {
         const struct fixed *fixed = approval->votes.items[i];
-        yes += ((const Gantry__V1__Vote *)fixed->message)->verdict ==
-               GANTRY__V1__VERDICT__VERDICT_APPROVE;
+        count += (int)((const Gantry__V1__Vote *)fixed->message)->verdict == verdict;
     }
-    return yes;
+    return count;
 }
 
 static void decide(struct voting *v, uint64_t number)
@@ -218,7 +241,7 @@ static void decide(struct voting *v, uint64_t number)
     const struct def_approval *rules = v->rules;
     const struct approval *approval;
     release_approval(state_release(plan->state, number), gate, &approval);
-    if (v->vote->verdict == GANTRY__V1__VERDICT__VERDICT_REJECT) {
+    if (votes(approval, GANTRY__V1__VERDICT__VERDICT_REJECT) >= rules->rejects) {
         const Gantry__V1__Actor *voter = v->vote->voter;
         const char *who = *voter->name    ? voter->name
                           : *voter->email ? voter->email
@@ -228,7 +251,7 @@ static void decide(struct voting *v, uint64_t number)
         plan_approval_close(plan, number, gate, rules,
                             GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_REJECTED, reason);
         plan_approval_ended(plan, number, gate, false, reason);
-    } else if (approvals(approval) >= rules->count) {
+    } else if (votes(approval, GANTRY__V1__VERDICT__VERDICT_APPROVE) >= rules->count) {
         plan_approval_close(plan, number, gate, rules,
                             GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_APPROVED, "");
         plan_approval_ended(plan, number, gate, true, "");

@@ -13,6 +13,9 @@
 #include "base/err.h"
 #include "base/id.h"
 
+#define STATE_MAGIC   0x47 /* G */
+#define STATE_VERSION 3
+
 /* Written twice: first the strings are collected, then the table and all else is written. */
 struct wire_out {
     struct buf *buf;

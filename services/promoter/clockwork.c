@@ -27,6 +27,7 @@ void clockwork_begin(struct partition *p)
 {
     p->clock.stage = CLOCK_IDLE;
     p->clock.not_before_mono_ms = INT64_MIN;
+    lookout_begin(p);
 }
 
 void clockwork_compare(struct partition *p, int64_t before_ms, int64_t after_ms, int64_t append_ms)
@@ -67,6 +68,7 @@ static void on_ends(const struct bus_end *ends, size_t count, const struct err *
         p->clock.stage != CLOCK_ASKING)
         goto out;
     if (err) {
+        silence_excuse(&p->silence, partition_mono(p));
         later(p, PARTITION_RETRY_MS);
         goto out;
     }
@@ -90,6 +92,7 @@ static void ask(struct partition *p)
     question->generation = p->generation;
     p->clock.stage = CLOCK_ASKING;
     p->clock.asked_at_ms = partition_now(p);
+    p->clock.asked_at_mono_ms = partition_mono(p);
     partition_ref(p);
     p->io->ask_ends(ends, PARTITION_INPUTS, on_ends, question, p->io->arg);
 }
@@ -98,7 +101,7 @@ static bool due(const struct partition *p)
 {
     const struct pipeline *first = pipelines_first_due(&p->pipelines);
 
-    return first && first->deadline.key <= partition_now(p);
+    return lookout_due(p) || (first && first->deadline.key <= partition_now(p));
 }
 
 /* The last comparison says nothing of the clock as it is now. */
@@ -119,7 +122,8 @@ static void start_round(struct partition *p)
     int64_t mono = partition_mono(p);
     struct err err;
 
-    if (!due(p) || mono < clock->not_before_mono_ms)
+    lookout_scan(p);
+    if (p->phase != PARTITION_RUNNING || !due(p) || mono < clock->not_before_mono_ms)
         return;
     if (stale(p, mono)) {
         clock->stage = CLOCK_COMPARING;
@@ -177,7 +181,9 @@ static void step_due(struct partition *p)
             pipelines_postpone(&p->pipelines, pipeline, partition_now(p) + AGAIN_MS);
         }
     }
-    later(p, 0);
+    lookout_step(p);
+    if (p->phase == PARTITION_RUNNING)
+        later(p, 0);
 }
 
 void clockwork_advance(struct partition *p)
@@ -195,12 +201,17 @@ int64_t clockwork_due_mono(const struct partition *p)
     const struct pipeline *first = pipelines_first_due(&p->pipelines);
     int64_t mono, due_mono;
 
-    if (p->clock.stage != CLOCK_IDLE || !first)
+    if (p->clock.stage != CLOCK_IDLE)
         return INT64_MAX;
     mono = partition_mono(p);
-    due_mono = first->deadline.key - partition_now(p);
-    if (due_mono > WAKE_MAX_MS)
+    due_mono = first ? first->deadline.key - partition_now(p) : INT64_MAX;
+    if (first && due_mono > WAKE_MAX_MS)
         due_mono = WAKE_MAX_MS;
-    due_mono = mono + (due_mono > 0 ? due_mono : 0);
+    if (first)
+        due_mono = mono + (due_mono > 0 ? due_mono : 0);
+    if (lookout_due_mono(p) < due_mono)
+        due_mono = lookout_due_mono(p);
+    if (due_mono == INT64_MAX)
+        return due_mono;
     return due_mono > p->clock.not_before_mono_ms ? due_mono : p->clock.not_before_mono_ms;
 }

@@ -363,8 +363,10 @@ static int step(struct partition *p, struct making *m, const struct engine_state
     if (!m->pipeline)
         m->pipeline = pipelines_add(&p->pipelines, (struct engine_state *)state);
     rc = append_decision(p, m, dropped, err) < 0 ? -1 : 1;
-    if (rc == 1)
+    if (rc == 1) {
         count_refusals(p, &m->decision);
+        lookout_decided(p, m->decision.pipeline, &m->decision);
+    }
     engine_changes_free(&m->decision);
     return rc;
 }
@@ -406,6 +408,22 @@ int decide_input(struct partition *p, const struct bus_record *record,
     return rc;
 }
 
+/* By nothing that stands in a topic. */
+static int decide_own(struct partition *p, struct pipeline *pipeline,
+                      const struct engine_input *input, int64_t now_ms, struct err *err)
+{
+    struct making m;
+    bool dropped;
+    int rc;
+
+    making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK, now_ms);
+    m.pipeline = pipeline;
+    rc = step(p, &m, pipeline->latest, input, &dropped, err);
+    if (rc == 1)
+        metric_add(p->metrics->decisions_clock, 1);
+    return rc;
+}
+
 int decide_clock(struct partition *p, struct pipeline *pipeline, int64_t now_ms, struct err *err)
 {
     const struct engine_input input = {
@@ -414,16 +432,23 @@ int decide_clock(struct partition *p, struct pipeline *pipeline, int64_t now_ms,
         .environment = p->io->environment,
         .environment_arg = p->io->arg,
     };
-    struct making m;
-    bool dropped;
-    int rc;
 
-    making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK, now_ms);
-    m.pipeline = pipeline;
-    rc = step(p, &m, pipeline->latest, &input, &dropped, err);
-    if (rc == 1)
-        metric_add(p->metrics->decisions_clock, 1);
-    return rc;
+    return decide_own(p, pipeline, &input, now_ms, err);
+}
+
+int decide_seen(struct partition *p, struct pipeline *pipeline, const char *run_id,
+                int64_t silent_ms, int64_t now_ms, struct err *err)
+{
+    const struct engine_input input = {
+        .kind = run_id ? ENGINE_SILENCE : ENGINE_LOOK,
+        .ce_id = "",
+        .run_id = run_id,
+        .silent_ms = silent_ms,
+        .environment = p->io->environment,
+        .environment_arg = p->io->arg,
+    };
+
+    return decide_own(p, pipeline, &input, now_ms, err);
 }
 
 int64_t decide_clock_next(struct partition *p, const struct pipeline *pipeline, int64_t now_ms)

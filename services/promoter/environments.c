@@ -61,7 +61,7 @@ static char *name_of_key(const struct bus_record *record)
     return mem_strndup((const char *)record->key + prefix, record->key_len - prefix);
 }
 
-static void take(struct environments *environments, const Gantry__V1__Definition *message)
+static bool take(struct environments *environments, const Gantry__V1__Definition *message)
 {
     struct environment *environment;
     struct definition *definition;
@@ -70,13 +70,13 @@ static void take(struct environments *environments, const Gantry__V1__Definition
     if (definition_parse(&definition, message->yaml.data, message->yaml.len, NULL, &err) < 0) {
         log_warn("environment ignored: it does not parse, and the one before stays",
                  LOG_S("environment", message->name), LOG_E(&err));
-        return;
+        return false;
     }
     if (definition->kind != DEF_ENVIRONMENT || !str_eq(definition->name, message->name)) {
         log_warn("environment ignored: its definition is of something else",
                  LOG_S("environment", message->name));
         definition_free(definition);
-        return;
+        return false;
     }
     environment = mem_alloc(sizeof(*environment));
     environment->definition = definition;
@@ -90,20 +90,24 @@ static void take(struct environments *environments, const Gantry__V1__Definition
         .yaml = environment->yaml,
         .yaml_len = message->yaml.len,
         .sha256 = environment->sha256,
+        .freezes = definition->environment->freezes,
+        .freeze_count = definition->environment->freeze_count,
     };
     map_set(environments->by_name, message->name, environment);
+    return true;
 }
 
-void environments_apply(struct environments *environments, const struct bus_record *record)
+bool environments_apply(struct environments *environments, const struct bus_record *record)
 {
     char *name = name_of_key(record);
     void *unpacked = NULL;
     const Gantry__V1__Definition *message;
+    bool changed = false;
 
     if (!name)
-        return;
+        return false;
     if (!record->value) {
-        map_del(environments->by_name, name);
+        changed = map_del(environments->by_name, name);
         goto out;
     }
     /* One that cannot be decoded goes to deadletter by whoever owns its partition. */
@@ -113,12 +117,13 @@ void environments_apply(struct environments *environments, const struct bus_reco
     if (!str_eq(message->kind, def_kind_name(DEF_ENVIRONMENT)) || !str_eq(message->name, name))
         goto out;
     if (message->deleted)
-        map_del(environments->by_name, name);
+        changed = map_del(environments->by_name, name);
     else
-        take(environments, message);
+        changed = take(environments, message);
 out:
     event_free(unpacked);
     free(name);
+    return changed;
 }
 
 const struct engine_environment *environments_get(const struct environments *environments,

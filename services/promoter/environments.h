@@ -10,8 +10,9 @@ struct environments;
 
 struct environments *environments_new(void);
 void environments_free(struct environments *environments);
-/* A record of `definition`. What is no Environment, or does not parse, changes nothing. */
-void environments_apply(struct environments *environments, const struct bus_record *record);
+/* A record of `definition`. What is no Environment, or does not parse, changes nothing. True: one
+ * changed. */
+bool environments_apply(struct environments *environments, const struct bus_record *record);
 /* NULL: there is none. Valid until the next apply. */
 const struct engine_environment *environments_get(const struct environments *environments,
                                                   const char *name);

@@ -1,5 +1,5 @@
-/* The pipelines of a partition by their next deadline: a binary heap, so that thousands of waiting
- * pipelines cost one timer. Pipelines that wait for no clock are not in it. */
+/* What is due, by when: a binary heap, so that thousands of waiting pipelines, or runs, cost one
+ * timer. What waits for no clock is not in it. */
 #ifndef GANTRY_PROMOTER_HEAP_H
 #define GANTRY_PROMOTER_HEAP_H
 
@@ -10,7 +10,7 @@
 
 /* Embedded in what is ordered. */
 struct heap_item {
-    int64_t key;  /* Unix ms */
+    int64_t key;  /* ms of whatever clock the heap is of */
     size_t index; /* HEAP_OUT: not in */
 };
 

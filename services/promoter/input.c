@@ -347,6 +347,7 @@ static void decide(struct partition *p, const struct bus_record *record,
     bool dropped;
 
     settle(input, record->offset, meta->id);
+    lookout_heard(p, record->topic, message);
     if (decide_input(p, record, meta, pipeline_of(record->topic, message), message, refusal,
                      &dropped, &err) >= 0)
         return;

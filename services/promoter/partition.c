@@ -81,6 +81,9 @@ void partition_reset(struct partition *p)
         p->inputs[t] = (struct input){0};
     p->command = (struct command_wait){.retry_mono_ms = INT64_MAX};
     p->clock = (struct clockwork){.compared_mono_ms = INT64_MIN};
+    silence_release(&p->silence);
+    strv_release(&p->looking);
+    p->scan_mono_ms = p->look_mono_ms = INT64_MAX;
     p->ledger_next = 0;
     p->head_any = false;
     p->reread_below = 0;

@@ -9,6 +9,8 @@
  *   confirm.c      the ledger read back: what counted, what is void, dropping a speculation
  *   publish.c      events and requests of what counted; the watermark
  *   clockwork.c    clock-caused Decisions, and the comparison of the own clock with Kafka's
+ *   lookout.c      what is seen of environments and executors, to be decided by the clock too
+ *   silence.c      which runs' executors were heard of
  *   checkpoint.c   snapshots and checkpoints
  *
  *   RESTORING -> WAITING -> RUNNING <-> REREADING, and from each REFUSED -> RESTORING */
@@ -20,10 +22,12 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/str.h"
 #include "bus/bus.h"
 #include "engine/chain.h"
 #include "engine/engine.h"
 #include "services/promoter/pipelines.h"
+#include "services/promoter/silence.h"
 
 typedef struct Gantry__V1__Genesis Gantry__V1__Genesis;
 typedef struct Gantry__V1__Checkpoint Gantry__V1__Checkpoint;
@@ -146,6 +150,7 @@ enum clock_stage {
 struct clockwork {
     enum clock_stage stage;
     int64_t asked_at_ms; /* Unix ms */
+    int64_t asked_at_mono_ms;
     int64_t ends[TOPIC_COUNT];
     int64_t not_before_mono_ms;
     int64_t compared_mono_ms; /* INT64_MIN: never */
@@ -202,6 +207,10 @@ struct partition {
     int64_t publish_retry_mono_ms;
 
     struct clockwork clock;
+    struct silence silence;
+    int64_t scan_mono_ms; /* when runs that were started before are looked for; INT64_MAX: done */
+    int64_t look_mono_ms; /* when environments are to be looked at again; INT64_MAX: not */
+    struct strv looking;  /* pipelines that still are to, the next one last */
     struct restore *restore;
 
     struct cut *cut;
@@ -226,6 +235,8 @@ bool partition_at_rest(const struct partition *p);
 void partition_tick(struct partition *p);
 /* Environments came to be known. */
 void partition_poke(struct partition *p);
+/* They changed. */
+void partition_look(struct partition *p);
 /* Stops it with a reason; it is restored again after a while. */
 void partition_refuse(struct partition *p, const struct err *why);
 
@@ -283,6 +294,10 @@ int decide_input(struct partition *p, const struct bus_record *record,
                  const struct event_meta *meta, const char *pipeline, const void *message,
                  const char *command_refusal, bool *dropped, struct err *err);
 int decide_clock(struct partition *p, struct pipeline *pipeline, int64_t now_ms, struct err *err);
+/* By what the promoter saw itself: environments that changed (run_id NULL), or an executor's
+ * silence. */
+int decide_seen(struct partition *p, struct pipeline *pipeline, const char *run_id,
+                int64_t silent_ms, int64_t now_ms, struct err *err);
 /* The pipeline's next deadline if all that are due were decided at `now_ms`. */
 int64_t decide_clock_next(struct partition *p, const struct pipeline *pipeline, int64_t now_ms);
 int decide_empty(struct partition *p, struct err *err);
@@ -314,6 +329,18 @@ void clockwork_begin(struct partition *p);
 void clockwork_advance(struct partition *p);
 void clockwork_compare(struct partition *p, int64_t before_ms, int64_t after_ms, int64_t append_ms);
 int64_t clockwork_due_mono(const struct partition *p);
+
+void lookout_begin(struct partition *p);
+bool lookout_due(const struct partition *p);
+int64_t lookout_due_mono(const struct partition *p);
+/* Between rounds: finds out what there is to decide. */
+void lookout_scan(struct partition *p);
+/* All inputs were stepped to ends asked for after it was due. */
+void lookout_step(struct partition *p);
+/* A Decision was appended, a result read. */
+void lookout_decided(struct partition *p, const char *pipeline,
+                     const Gantry__V1__Decision *decision);
+void lookout_heard(struct partition *p, enum topic topic, const void *message);
 
 void checkpoint_changed(struct partition *p); /* a Decision of a pipeline counted */
 void checkpoint_advance(struct partition *p);

@@ -146,7 +146,11 @@ static void on_definition(struct bus_follower *follower, const struct bus_record
     struct promoter *app = arg;
 
     (void)follower;
-    environments_apply(app->environments, record);
+    if (!environments_apply(app->environments, record))
+        return;
+    for (int32_t i = 0; app->environments_known && i < app->partitions; i++)
+        if (app->slots[i].partition)
+            partition_look(app->slots[i].partition);
 }
 
 static void on_definition_end(struct bus_follower *follower, enum topic topic, int32_t number,

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "gantry/v1/event.pb-c.h"
@@ -22,6 +23,8 @@
 #ifndef PROMOTER
 #define PROMOTER "gantry-promoter"
 #endif
+
+#define LOGS "build/tests"
 
 static const enum topic inputs[] = {TOPIC_DEFINITION, TOPIC_SOURCE, TOPIC_COMMAND,
                                     TOPIC_RESULT_CUSTOM};
@@ -125,6 +128,21 @@ void lab_define(struct lab *lab)
 
 /* ---- processes ---- */
 
+/* Of all promoters, until lab_remove_logs(). */
+static struct strv logs;
+
+static void log_name_of(const struct lab *lab, int promoter, char out[128])
+{
+    snprintf(out, 128, LOGS "/%s-%d.log", lab->prefix, promoter);
+}
+
+void lab_remove_logs(void)
+{
+    for (size_t i = 0; i < logs.count; i++)
+        unlink(logs.items[i]);
+    strv_release(&logs);
+}
+
 void lab_start(struct lab *lab, int promoter, const char *group)
 {
     char instance[128], prefix[128], log_name[128], group_set[192], kafka[192];
@@ -133,7 +151,9 @@ void lab_start(struct lab *lab, int promoter, const char *group)
     snprintf(instance, sizeof(instance), "common.instance-id=%s-%d", lab->prefix, promoter);
     snprintf(prefix, sizeof(prefix), "common.topic-prefix=%s", lab->prefix);
     snprintf(group_set, sizeof(group_set), "promoter.group=%s", group ? group : "");
-    snprintf(log_name, sizeof(log_name), "/tmp/%s-%d.log", lab->prefix, promoter);
+    log_name_of(lab, promoter, log_name);
+    if (!strv_has(&logs, log_name))
+        strv_add(&logs, log_name);
     snprintf(kafka, sizeof(kafka), "GANTRY_KAFKA=%s", lab->kafka);
     pid = fork();
     if (pid == 0) {
@@ -171,6 +191,7 @@ static void wait_for_handler(pid_t pid, int signo)
 
 void lab_signal(struct lab *lab, int promoter, int signo)
 {
+    char log_name[128];
     int status = 0;
 
     if (signo == SIGTERM)
@@ -180,9 +201,9 @@ void lab_signal(struct lab *lab, int promoter, int signo)
         return;
     waitpid(lab->promoters[promoter], &status, 0);
     lab->promoters[promoter] = 0;
+    log_name_of(lab, promoter, log_name);
     if (signo == SIGTERM && status != 0)
-        fail_msg("the promoter ended with status %x; /tmp/%s-%d.log tells more", (unsigned)status,
-                 lab->prefix, promoter);
+        fail_msg("the promoter ended with status %x; %s tells more", (unsigned)status, log_name);
 }
 
 /* ---- life ---- */
@@ -206,6 +227,7 @@ void lab_init(struct lab *lab)
     struct err err = {0};
 
     memset(lab, 0, sizeof(*lab));
+    assert_int_equal(file_mkdirs(LOGS, 0755, &err), 0);
     lab->kafka = getenv("GANTRY_KAFKA");
     if (!lab->kafka || !*lab->kafka)
         skip();

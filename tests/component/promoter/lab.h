@@ -31,13 +31,15 @@ struct lab {
 /* Skips the test where there is no GANTRY_KAFKA. */
 void lab_init(struct lab *lab);
 void lab_release(struct lab *lab);
+/* When every test passed: nobody wants them. */
+void lab_remove_logs(void);
 /* Runs the loop: inputs are sent, requests answered. */
 void lab_run(struct lab *lab, int64_t ms);
 /* Defines both pipelines and waits until a promoter took them: topics are read in no order. */
 void lab_define(struct lab *lab);
 /* Until as many releases have ended; fails the test after `timeout_ms`. */
 void lab_until_ended(struct lab *lab, uint64_t releases, int64_t timeout_ms);
-/* `group` NULL: the service's own. */
+/* `group` NULL: the service's own. Its log is in build/tests. */
 void lab_start(struct lab *lab, int promoter, const char *group);
 void lab_signal(struct lab *lab, int promoter, int signo); /* SIGKILL and SIGTERM are waited for */
 /* Writes a tombstone for every key of promoter.state. */

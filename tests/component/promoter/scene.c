@@ -209,6 +209,7 @@ struct walk {
     struct map *published; /* ce_id of all that counted Decisions publish */
     struct map *states;    /* pipeline -> struct engine_state */
     size_t changes[64];
+    int64_t changed_ms[64];
 };
 
 static void free_state(void *state)
@@ -230,9 +231,14 @@ static void walk_decision(struct walk *walk, const Gantry__V1__Decision *decisio
     struct engine_records records = {0};
     struct err err;
 
-    for (size_t i = 0; i < decision->n_changes; i++)
-        if ((size_t)decision->changes[i]->what_case < 64)
-            walk->changes[decision->changes[i]->what_case]++;
+    for (size_t i = 0; i < decision->n_changes; i++) {
+        size_t what = (size_t)decision->changes[i]->what_case;
+
+        if (what < 64) {
+            walk->changes[what]++;
+            walk->changed_ms[what] = decision->time_ms;
+        }
+    }
     if (decision->cause && *decision->cause->ce_id) {
         uintptr_t count = (uintptr_t)map_get(walk->caused, decision->cause->ce_id);
 
@@ -325,6 +331,17 @@ size_t scene_changes(struct scene *scene, int32_t partition, int what_case)
     count = walk.changes[what_case];
     walk_end(&walk);
     return count;
+}
+
+int64_t scene_change_ms(struct scene *scene, int32_t partition, int what_case)
+{
+    struct walk walk;
+    int64_t ms;
+
+    walk_begin(&walk, scene, partition);
+    ms = walk.changes[what_case] ? walk.changed_ms[what_case] : -1;
+    walk_end(&walk);
+    return ms;
 }
 
 static const char *id_of(const struct sim_record *record)

@@ -45,5 +45,7 @@ void scene_check_states(struct scene *scene);
 size_t scene_caused(struct scene *scene, int32_t partition, const char *ce_id);
 /* Changes of a kind (what_case) that counted. */
 size_t scene_changes(struct scene *scene, int32_t partition, int what_case);
+/* Time of the last Decision that counted and has one, Unix ms; -1: there is none. */
+int64_t scene_change_ms(struct scene *scene, int32_t partition, int what_case);
 
 #endif

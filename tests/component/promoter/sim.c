@@ -279,9 +279,9 @@ static void io_wake(struct partition *partition, int64_t mono_ms, void *arg)
 
 static const struct engine_environment *io_environment(const char *name, void *arg)
 {
-    (void)name;
-    (void)arg;
-    return NULL;
+    const struct engine_environment *environment = ((struct sim_promoter *)arg)->sim->environment;
+
+    return environment && strcmp(environment->name, name) == 0 ? environment : NULL;
 }
 
 static bool io_environments_known(void *arg)

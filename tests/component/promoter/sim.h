@@ -38,8 +38,9 @@ struct sim {
     bool ends_fail;      /* no question is answered */
     enum topic withheld; /* nobody reads this topic; TOPIC_COUNT: none */
     enum topic refuses;  /* records of this topic are refused for good; TOPIC_COUNT: none */
-    size_t value_max;    /* larger ones are refused; 0: no limit */
-    uint64_t fatals, late_landed, crashes, lost; /* what happened */
+    const struct engine_environment *environment; /* the only one there is; NULL: none */
+    size_t value_max;                             /* larger ones are refused; 0: no limit */
+    uint64_t fatals, late_landed, crashes, lost;  /* what happened */
 };
 
 void sim_init(struct sim *sim, uint64_t seed);

@@ -154,19 +154,22 @@ static Gantry__V1__Decision *decision_at(size_t offset)
     return decision;
 }
 
-/* Releases that began in the promoter's epoch; *number gets the last one's. */
+/* Releases that began in the promoter's epoch, by void records too (another promoter's of the same
+ * one); *number gets the last one's. */
 static size_t started(uint64_t *number)
 {
     uint64_t epoch = sim_partition(&sim, 0, 0)->chain.epoch;
+    uint64_t last = 0;
     size_t count = 0;
 
     for (size_t i = 0; i < ledger()->count; i++) {
         Gantry__V1__Decision *decision = decision_at(i);
 
         for (size_t k = 0; decision && decision->epoch == epoch && k < decision->n_changes; k++) {
-            if (decision->changes[k]->what_case != GANTRY__V1__CHANGE__WHAT_RELEASE_STARTED)
+            if (decision->changes[k]->what_case != GANTRY__V1__CHANGE__WHAT_RELEASE_STARTED ||
+                decision->changes[k]->release_started->release <= last)
                 continue;
-            *number = decision->changes[k]->release_started->release;
+            *number = last = decision->changes[k]->release_started->release;
             count++;
         }
         event_free(decision);

@@ -154,5 +154,8 @@ int main(void)
 
     log_init("test", LOG_ERROR, LOG_TEXT);
     cmocka_set_test_filter(getenv("GANTRY_TEST"));
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (!failed)
+        lab_remove_logs();
+    return failed;
 }

@@ -45,6 +45,12 @@ static const struct {
                                      "      rollback-approval: true\n"
                                      "      gates: [{approval: {by: [group:release]}}]\n"
                                      "      steps: [{deploy: {name: app, environment: prod}}]\n"},
+    {"careful-window",
+     HEAD("superseded") SOURCE BUILD "    - name: prod\n"
+                                     "      rollback-approval: true\n"
+                                     "      gates: [{window: 'Mon-Fri 09:00-16:00 UTC'},\n"
+                                     "              {approval: {by: [group:release]}}]\n"
+                                     "      steps: [{deploy: {name: app, environment: prod}}]\n"},
     {"steps", HEAD("superseded") SOURCE BUILD
      "        - parallel:\n"
      "            - build: {name: lint, buildspec: lint.yml}\n"
@@ -85,7 +91,77 @@ static const struct {
      "      steps:\n"
      "        - deploy: {name: app, environment: dev, kubernetes: {namespace: a, "
      "deployment: b, container: c}}\n"},
+    {"target", HEAD("superseded") "  variables: {NS: a}\n" SOURCE BUILD "    - name: dev\n"
+                                  "      steps:\n"
+                                  "        - deploy: {name: app, environment: dev, kubernetes: "
+                                  "{namespace: 'a-{{variables.NS}}', "
+                                  "statefulset: b, container: '{{actions.image.NAME}}'}, "
+                                  "retry-lost: false}\n"},
+    {"docker", HEAD("superseded") "  variables: {NS: a}\n" SOURCE BUILD "    - name: dev\n"
+                                  "      steps:\n"
+                                  "        - deploy: {name: app, environment: dev, docker: "
+                                  "{container: '{{variables.NS}}'}}\n"},
     {"longer", HEAD("superseded") SOURCE BUILD DEPLOY("dev") DEPLOY("staging") DEPLOY("prod")},
+    {"parallel", HEAD("parallel") SOURCE BUILD DEPLOY("dev") DEPLOY("prod")},
+    {"soak", HEAD("superseded") SOURCE BUILD DEPLOY("dev") GATED("prod", "        - soak: 2h\n")},
+    {"window", HEAD("superseded") SOURCE BUILD GATED(
+                   "prod", "        - window: Mon-Fri 09:00-16:00 Europe/Berlin\n")},
+    {"window-approval",
+     HEAD("superseded") SOURCE BUILD GATED(
+         "prod",
+         "        - window: Mon-Fri 09:00-16:00 Europe/Berlin\n" APPROVAL("by: [group:release]"))},
+    {"manual", HEAD("superseded") SOURCE BUILD GATED("prod", "        - manual: true\n")},
+    {"manual-queue", HEAD("queued") SOURCE BUILD GATED("prod", "        - manual: true\n")},
+    {"check", HEAD("superseded") SOURCE BUILD GATED(
+                  "prod", "        - check: {custom: budget, input: {of: '{{release.number}}'}, "
+                          "every: 10m, timeout: 2m}\n")},
+    {"check-approval", HEAD("superseded") SOURCE BUILD GATED(
+                           "prod", "        - check: {custom: budget, every: 10m}\n" APPROVAL(
+                                       "by: [group:release], expires: 7d"))},
+    {"rejects", HEAD("superseded") SOURCE BUILD GATED("prod", APPROVAL("count: 2, rejects: 2"))},
+    {"eyes", HEAD("superseded") SOURCE BUILD GATED("dev", APPROVAL("by: [group:qa]"))
+                 GATED("prod", APPROVAL("not: ['approver-of:dev']"))},
+    {"canary",
+     HEAD("superseded") SOURCE BUILD "    - name: canary\n"
+                                     "      steps:\n"
+                                     "        - deploy: {name: one, environment: prod}\n"
+                                     "        - custom/test: {name: test}\n"
+                                     "    - name: prod\n"
+                                     "      gates: [{manual: true}]\n"
+                                     "      steps:\n"
+                                     "        - deploy: {name: app, environment: prod}\n"},
+    {"refs",
+     HEAD("superseded") "  sources:\n"
+                        "    - {name: app, git: https://git.example/shop.git, branches: [main], "
+                        "tags: ['v*'], pull-requests: true}\n" BUILD DEPLOY("dev")},
+    {"again",
+     HEAD("superseded") SOURCE BUILD "    - name: dev\n"
+                                     "      on-failure: retry 2\n"
+                                     "      steps:\n"
+                                     "        - deploy: {name: app, environment: dev}\n"
+                                     "        - custom/test: {name: test}\n" DEPLOY("prod")},
+    {"back", HEAD("superseded") SOURCE BUILD "    - name: prod\n"
+                                             "      on-failure: rollback\n"
+                                             "      steps:\n"
+                                             "        - deploy: {name: app, environment: prod}\n"},
+    {"paths",
+     HEAD("superseded") "  sources:\n"
+                        "    - {name: app, git: https://git.example/shop.git, branches: [main], "
+                        "paths: {include: ['src/**', Dockerfile], exclude: ['**/*.md']}}\n" BUILD},
+    {"checkout",
+     HEAD("superseded") "  sources:\n"
+                        "    - {name: app, git: https://git.example/shop.git, branches: "
+                        "[main], submodules: true, lfs: true, clone: true, depth: 7}\n" BUILD},
+    {"late", HEAD("superseded") SOURCE BUILD "    - name: prod\n"
+                                             "      steps:\n"
+                                             "        - custom/test: {name: test}\n"
+                                             "        - deploy: {name: app, environment: prod}\n"},
+    {"all-gates",
+     HEAD("superseded") SOURCE BUILD DEPLOY("dev")
+         GATED("staging", "        - manual: true\n        - soak: 10m\n        - check: "
+                          "{custom: budget, every: 10m}\n")
+             GATED("prod", "        - window: daily 06:00-22:00 Europe/Berlin\n" APPROVAL(
+                               "not: [author], rejects: 2") APPROVAL("by: [group:release]"))},
     {"broken", "kind: Pipeline\nmetadata: {name: shop}\nspec: {mode: sideways}\n"},
     {"other-name", "apiVersion: gantry/v1\n"
                    "kind: Pipeline\n"

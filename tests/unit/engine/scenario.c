@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "definition/definition.h"
 #include "events/event.h"
 
 #define STATE_BYTES_MAX (1000 * 1000)
@@ -100,6 +101,9 @@ static void environment_free(void *value)
     struct engine_environment *env = value;
     free((char *)env->name);
     free((char *)env->driver);
+    for (size_t i = 0; i < env->freeze_count; i++)
+        window_free(env->freezes[i].window);
+    free((void *)env->freezes);
     free(env);
 }
 
@@ -146,6 +150,8 @@ static void remember(struct scenario *s, const Gantry__V1__Decision *decision)
         const Gantry__V1__Change *change = decision->changes[i];
         if (change->what_case == GANTRY__V1__CHANGE__WHAT_ACTION_REQUESTED)
             remember_request(s, change->action_requested->request);
+        else if (change->what_case == GANTRY__V1__CHANGE__WHAT_CHECK_ASKED)
+            remember_request(s, change->check_asked->request);
         else if (change->what_case == GANTRY__V1__CHANGE__WHAT_APPROVAL_OPENED)
             remember_approval(s, change->approval_opened->approval);
     }
@@ -279,7 +285,7 @@ static void check_copy_changes_nothing(struct scenario *s, const struct engine_i
 {
     Gantry__V1__Decision decision = GANTRY__V1__DECISION__INIT;
     struct err err = {0};
-    if (input->kind == ENGINE_CLOCK)
+    if (input->kind == ENGINE_CLOCK || input->kind == ENGINE_SILENCE)
         return;
     int made = engine_step(s->state, input, s->epoch, s->now_ms, &decision, &err);
     if (made != 0)
@@ -369,12 +375,45 @@ bool scenario_input(struct scenario *s, enum topic topic, const void *message, c
     return made;
 }
 
+/* What nobody wrote down: the promoter's own clock causes it. */
+static bool step_without_record(struct scenario *s, struct engine_input *input)
+{
+    Gantry__V1__Cause cause = GANTRY__V1__CAUSE__INIT;
+    cause.kind = GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK;
+    return step(s, input, &cause);
+}
+
 bool scenario_clock(struct scenario *s)
 {
     struct engine_input input = {.kind = ENGINE_CLOCK};
-    Gantry__V1__Cause cause = GANTRY__V1__CAUSE__INIT;
-    cause.kind = GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK;
-    return step(s, &input, &cause);
+    return step_without_record(s, &input);
+}
+
+bool scenario_silence(struct scenario *s, const char *run_id, int64_t silent_ms)
+{
+    struct engine_input input = {.kind = ENGINE_SILENCE, .run_id = run_id, .silent_ms = silent_ms};
+    return step_without_record(s, &input);
+}
+
+void scenario_freeze(struct scenario *s, const char *name, const char *window)
+{
+    struct engine_environment *env = map_get(s->environments, name);
+    struct engine_input input = {.kind = ENGINE_LOOK};
+    struct err err = {0};
+    if (env && env->freeze_count) {
+        window_free(env->freezes[0].window);
+        free((void *)env->freezes);
+        env->freezes = NULL;
+        env->freeze_count = 0;
+    }
+    if (env && window) {
+        struct def_freeze *freeze = mem_alloc(sizeof(*freeze));
+        if (window_parse(&freeze->window, window, &err) != 0)
+            scenario_broken(s, "the test's window: %s", err.msg);
+        env->freezes = freeze;
+        env->freeze_count = 1;
+    }
+    step_without_record(s, &input);
 }
 
 void scenario_check_replay(struct scenario *s)

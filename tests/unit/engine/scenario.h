@@ -37,6 +37,7 @@ struct scenario {
     int64_t now_ms;
     uint64_t epoch;
     bool thorough; /* decode and replay after each Decision */
+    bool lenient;  /* script.c: an answer to what was never asked is left out */
     struct watch *watch;
     struct chain chain;
     uint8_t head[SHA256_SIZE];
@@ -64,8 +65,11 @@ void scenario_free(struct scenario *s);
 bool scenario_input(struct scenario *s, enum topic topic, const void *message, const char *ce_id,
                     const char *refusal);
 bool scenario_clock(struct scenario *s);
+bool scenario_silence(struct scenario *s, const char *run_id, int64_t silent_ms);
 void scenario_environment(struct scenario *s, const char *name,
                           const char *driver); /* NULL: none */
+/* The environment's freeze from now on, and everybody looks again; NULL: none. */
+void scenario_freeze(struct scenario *s, const char *name, const char *window);
 
 /* The ledger so far folded from nothing gives the state that is. */
 void scenario_check_replay(struct scenario *s);

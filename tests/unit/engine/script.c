@@ -135,9 +135,14 @@ static void in_push(struct script *t)
 {
     Gantry__V1__SourceChanged m = GANTRY__V1__SOURCE_CHANGED__INIT;
     char commit[41], ref[128];
-    struct strv people = {0};
+    struct strv people = {0}, paths = {0};
     const char *who = option_or(t, "people", "ann@x");
-    snprintf(ref, sizeof(ref), "refs/heads/%s", option_or(t, "branch", "main"));
+    if (option(t, "tag"))
+        snprintf(ref, sizeof(ref), "refs/tags/%s", option(t, "tag"));
+    else if (option(t, "pull"))
+        snprintf(ref, sizeof(ref), "refs/pull/%s/head", option(t, "pull"));
+    else
+        snprintf(ref, sizeof(ref), "refs/heads/%s", option_or(t, "branch", "main"));
     m.pipeline = (char *)t->s->pipeline;
     m.source = (char *)option_or(t, "source", "app");
     m.ref = ref;
@@ -149,8 +154,18 @@ static void in_push(struct script *t)
         strv_split(&people, who, ',');
     m.people = people.items;
     m.n_people = people.count;
+    m.paths_complete = option(t, "paths") != NULL;
+    if (m.paths_complete)
+        strv_split(&paths, option(t, "paths"), ',');
+    m.paths = paths.items;
+    m.n_paths = paths.count;
+    m.skip = option(t, "skip") != NULL;
+    m.look = option(t, "look") != NULL;
+    if (m.look)
+        m.after = "";
     give(t, TOPIC_SOURCE, &m, NULL);
     strv_release(&people);
+    strv_release(&paths);
 }
 
 /* A person by name: token, e-mail NAME@x (not for those with a dash), groups by name. */
@@ -244,6 +259,60 @@ static void in_rollback(struct script *t)
     rollback.reason = "prod is down";
     m.what_case = GANTRY__V1__COMMAND__WHAT_ROLLBACK;
     m.rollback = &rollback;
+    command(t, &m, NULL);
+}
+
+static void in_transition(struct script *t)
+{
+    Gantry__V1__Command m = GANTRY__V1__COMMAND__INIT;
+    Gantry__V1__SetTransition transition = GANTRY__V1__SET_TRANSITION__INIT;
+    transition.stage = (char *)word(t, 1);
+    transition.enabled = str_eq(word(t, 0), "enable");
+    transition.reason = rest(t, 2);
+    m.what_case = GANTRY__V1__COMMAND__WHAT_TRANSITION;
+    m.transition = &transition;
+    command(t, &m, NULL);
+    free(transition.reason);
+}
+
+static void in_promote(struct script *t)
+{
+    Gantry__V1__Command m = GANTRY__V1__COMMAND__INIT;
+    Gantry__V1__PromoteRelease promote = GANTRY__V1__PROMOTE_RELEASE__INIT;
+    promote.release = strtoull(word(t, 1), NULL, 10);
+    promote.stage = (char *)word(t, 2);
+    m.what_case = GANTRY__V1__COMMAND__WHAT_PROMOTE;
+    m.promote = &promote;
+    command(t, &m, NULL);
+}
+
+static void in_override(struct script *t)
+{
+    Gantry__V1__Command m = GANTRY__V1__COMMAND__INIT;
+    Gantry__V1__OverrideGate want = GANTRY__V1__OVERRIDE_GATE__INIT;
+    want.release = strtoull(word(t, 1), NULL, 10);
+    want.stage = (char *)word(t, 2);
+    want.gate = (char *)word(t, 3);
+    want.reason = rest(t, 4);
+    m.what_case = GANTRY__V1__COMMAND__WHAT_OVERRIDE_GATE;
+    m.override_gate = &want;
+    command(t, &m, NULL);
+    free(want.reason);
+}
+
+static void in_pin(struct script *t)
+{
+    Gantry__V1__Command m = GANTRY__V1__COMMAND__INIT;
+    Gantry__V1__PinEnvironment pin = GANTRY__V1__PIN_ENVIRONMENT__INIT;
+    const char *of = option(t, "digest");
+    char digest[72];
+    pin.environment = (char *)word(t, 1);
+    pin.pinned = str_eq(word(t, 0), "pin");
+    pin.reason = pin.pinned ? "hands off" : "";
+    if (of)
+        pin.digest = (char *)script_digest(digest, strtoull(of, NULL, 10), strchr(of, '/') + 1);
+    m.what_case = GANTRY__V1__COMMAND__WHAT_PIN;
+    m.pin = &pin;
     command(t, &m, NULL);
 }
 
@@ -372,6 +441,22 @@ static void in_pass(struct script *t)
     t->s->now_ms += ms;
     while (scenario_clock(t->s))
         keep_texts(t);
+    if (engine_state_deadline(t->s->state) <= t->s->now_ms)
+        scenario_broken(t->s, "something is due, and the clock changes nothing");
+}
+
+static void in_silent(struct script *t)
+{
+    int64_t ms = 0;
+    str_to_duration(word(t, 3), &ms);
+    scenario_silence(t->s, asked_of(t, t->s->runs)->id, ms);
+}
+
+static void in_freeze(struct script *t)
+{
+    char *window = rest(t, 2);
+    scenario_freeze(t->s, word(t, 1), str_eq(word(t, 0), "thaw") ? NULL : window);
+    free(window);
 }
 
 static const struct {
@@ -388,6 +473,15 @@ static const struct {
     {"stop", in_stop},
     {"retry", in_retry},
     {"rollback", in_rollback},
+    {"enable", in_transition},
+    {"disable", in_transition},
+    {"promote", in_promote},
+    {"override", in_override},
+    {"pin", in_pin},
+    {"unpin", in_pin},
+    {"silent", in_silent},
+    {"freeze", in_freeze},
+    {"thaw", in_freeze},
     {"started", in_progress},
     {"progress", in_progress},
     {"ok", in_ok},
@@ -399,12 +493,33 @@ static const struct {
     {"pass", in_pass},
 };
 
+const char *script_input(size_t i)
+{
+    return i < sizeof(inputs) / sizeof(*inputs) ? inputs[i].word : NULL;
+}
+
+/* Whether there is anything that the line can be about. */
+static bool makes_sense(const struct script *t)
+{
+    static const char *const answers[] = {"started", "progress", "ok",     "fail",  "lost",
+                                          "stopped", "approve",  "reject", "silent"};
+    char key[256];
+    snprintf(key, sizeof(key), "%s %s", word(t, 1), word(t, 2));
+    for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {
+        if (str_eq(word(t, 0), answers[i]))
+            return map_get(t->s->runs, key) || map_get(t->s->approvals, key);
+    }
+    return !str_eq(word(t, 0), "again") || t->last.message;
+}
+
 static void input_line(struct script *t, const char *line)
 {
     strv_release(&t->words);
     strv_release(&t->texts);
     strv_split(&t->words, line, ' ');
     t->s->now_ms += 10;
+    if (t->s->lenient && !makes_sense(t))
+        return;
     for (size_t i = 0; i < sizeof(inputs) / sizeof(*inputs); i++) {
         if (str_eq(inputs[i].word, word(t, 0))) {
             event_free(t->s->last);

@@ -2,14 +2,18 @@
  *
  *   define NAME | delete                  a definition by its name in definitions.c
  *   environment NAME DRIVER|gone
- *   push COMMIT [source=S] [branch=B] [people=a@x,b@x|unknown] [pusher=N]
- *   again                                 the same record as before, as a copy
+ *   push COMMIT [source=S] [branch=B|tag=T|pull=N] [people=a@x,b@x|unknown] [pusher=N] [paths=a,b]
+ * [skip=1] [look=1] again                                 the same record as before, as a copy
  *   start [commit=C] [source=S] [ref=R] [NAME=VALUE ...] [by=PERSON]
  *   stop N wait|abandon | retry N STAGE [all] | rollback STAGE N   [by=PERSON]
  *   unknown-definition                    a start whose definition was never taken
  *   started N STAGE/ACTION [attempt=A] | progress N STAGE/ACTION
  *   ok N STAGE/ACTION [NAME=VALUE ...] | fail | lost | stopped N STAGE/ACTION [REASON] [NAME=VALUE]
  *   approve N STAGE/GATE PERSON [digest=D] | reject N STAGE/GATE PERSON [COMMENT]
+ *   enable|disable STAGE [REASON] | promote N [STAGE] | override N STAGE GATE [REASON]
+ *   pin ENVIRONMENT [digest=RELEASE/BUILD] | unpin ENVIRONMENT
+ *   silent N STAGE/ACTION DURATION        nothing was heard of its executor
+ *   freeze ENVIRONMENT WINDOW | thaw ENVIRONMENT
  *   pass DURATION                         then the clock, until nothing is due
  *
  * Indented: a change as scenario_change_text() tells it, as a glob (** for any run of characters),
@@ -40,6 +44,8 @@ int script_run_rules(const char *group, const struct rule *rules, size_t count);
 void script_play(struct scenario *s, const char *text);
 struct script;
 
+/* The words that inputs begin with; NULL beyond the last. */
+const char *script_input(size_t i);
 /* A definition by name. */
 const char *script_definition(const char *name);
 /* Full commit and digest of a short name. */

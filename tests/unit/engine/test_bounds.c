@@ -122,6 +122,37 @@ static void a_long_report_is_cut_and_its_outcome_counts(void **unused)
     scenario_free(s);
 }
 
+static void test_reports_do_not_take_the_place_of_what_else_a_report_says(void **unused)
+{
+    Gantry__V1__Finished finished = GANTRY__V1__FINISHED__INIT;
+    Gantry__V1__TestReport report = GANTRY__V1__TEST_REPORT__INIT, *reports[] = {&report};
+    Gantry__V1__TestFailure failure = GANTRY__V1__TEST_FAILURE__INIT, *failures[31];
+    char *line = filled('z', 4 * 1024);
+    (void)unused;
+    struct scenario *s = begin();
+    script_play(s, "define simple\npush 0001\n");
+    failure.message = filled('m', 2 * 1024);
+    for (size_t i = 0; i < 31; i++)
+        failures[i] = &failure;
+    report.failures = failures;
+    report.n_failures = 31;
+    report.group = "unit";
+    report.format = "JUNITXML";
+    report.kind = GANTRY__V1__REPORT_KIND__REPORT_KIND_TEST;
+    finished.outcome = GANTRY__V1__OUTCOME__OUTCOME_FAILED;
+    finished.reason = "2 tests failed";
+    finished.log_tail = &line;
+    finished.n_log_tail = 1;
+    finished.reports = reports;
+    finished.n_reports = 1;
+    finish(s, "1 build/image", &finished);
+    change(s, "ended 1 failed");
+    assert_true(s->ledger[s->ledger_count - 1].value.len > 66 * 1024);
+    free(line);
+    free(failure.message);
+    scenario_free(s);
+}
+
 static void a_long_commit_message_is_cut_between_characters(void **unused)
 {
     Gantry__V1__SourceChanged m = GANTRY__V1__SOURCE_CHANGED__INIT;
@@ -316,6 +347,7 @@ static void a_queue_that_is_too_long_fails_what_comes_and_goes_on(void **unused)
                    "  ...\n"
                    "  entered 2 build\n"
                    "  request 2 build/image#1\n"
+                   "  waiting 3 build occupied:2\n"
                    "ok 1 dev/app\n"
                    "ok 1 prod/app\n"
                    "push fffe\n"
@@ -364,6 +396,7 @@ int main(void)
         cmocka_unit_test(a_comment_of_more_than_2000_characters_is_refused),
         cmocka_unit_test(exported_variables_of_more_than_16_kib_fail_their_action),
         cmocka_unit_test(a_long_report_is_cut_and_its_outcome_counts),
+        cmocka_unit_test(test_reports_do_not_take_the_place_of_what_else_a_report_says),
         cmocka_unit_test(a_long_commit_message_is_cut_between_characters),
         cmocka_unit_test(people_of_whom_too_many_came_are_an_incomplete_list),
         cmocka_unit_test(requests_that_one_decision_cannot_hold_go_into_the_next),

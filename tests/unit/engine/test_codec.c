@@ -62,7 +62,10 @@ static void a_decoded_state_decides_as_the_one_it_came_from(void **unused)
                    "  entered 5 build\n"
                    "  request 5 build/image#1\n"
                    "approve 2 prod/approval eve\n"
-                   "  refused vote of eve: this approval is not open**\n");
+                   "  refused vote of eve: this approval is not open**\n"
+                   "pin prod\n"
+                   "  command pin\n"
+                   "  pinned prod\n");
     buf_release(&bytes);
     scenario_free(s);
 }
@@ -110,8 +113,8 @@ static void bytes_of_another_version_are_refused(void **unused)
     struct engine_state *state = NULL;
     struct err err;
     (void)unused;
-    assert_int_equal(engine_decode(&state, "G\x02", 2, &err), -1);
-    assert_non_null(strstr(err.msg, "version 2"));
+    assert_int_equal(engine_decode(&state, "G\x01", 2, &err), -1);
+    assert_non_null(strstr(err.msg, "version 1"));
     assert_int_equal(engine_decode(&state, "", 0, &err), -1);
 }
 

@@ -63,7 +63,7 @@ static const struct rule rules[] = {
                                                        "  done 3 build/image succeeded\n"
                                                        "  artifact 3 image\n"
                                                        "  stage 3 build succeeded\n"
-                                                       "  waiting 3 dev occupied:1 behind:2\n"
+                                                       "  waiting 3 dev behind:2\n"
                                                        "  entered 4 build\n"
                                                        "  request 4 build/image#1\n"
                                                        "ok 1 dev/app\n"
@@ -72,7 +72,8 @@ static const struct rule rules[] = {
                                                        "  entered 1 prod\n"
                                                        "  request 1 prod/app#1\n"
                                                        "  entered 2 dev\n"
-                                                       "  request 2 dev/app#1\n"},
+                                                       "  request 2 dev/app#1\n"
+                                                       "  waiting 3 dev occupied:2\n"},
     {"superseded: a newer release takes the place of one that waits",
      "define simple\n"
      "push 0001\n"
@@ -125,11 +126,12 @@ static const struct rule rules[] = {
                                                   "push 0003\n"
                                                   "  seen app@0003\n"
                                                   "  started 3 app@0003\n"
-                                                  "  waiting 3 build occupied:1 behind:2\n"
+                                                  "  waiting 3 build behind:2\n"
                                                   "ok 1 build/image\n"
                                                   "  ...\n"
                                                   "  entered 2 build\n"
                                                   "  request 2 build/image#1\n"
+                                                  "  waiting 3 build occupied:2\n"
                                                   "ok 2 build/image\n"
                                                   "  ...\n"
                                                   "  entered 3 build\n"
@@ -150,6 +152,7 @@ static const struct rule rules[] = {
                                               "  entered 1 prod\n"
                                               "  request 1 prod/app#1\n"
                                               "  opened 2 prod/approval#1\n"
+                                              "  waiting 2 prod occupied:1 approval\n"
                                               "approve 2 prod/approval bob\n"
                                               "  vote 2 prod/approval#1 bob\n"
                                               "  closed 2 prod/approval#1 approved\n"
@@ -168,13 +171,15 @@ static const struct rule rules[] = {
      "  ended 1 failed: stage 'build' failed: action 'image' failed\n"
      "  entered 2 build\n"
      "  request 2 build/image#1\n"},
-    {"a change to superseded mode leaves only the newest waiting", "define queue\n"
-                                                                   "push 0001\n"
-                                                                   "push 0002\n"
-                                                                   "push 0003\n"
-                                                                   "define simple\n"
-                                                                   "  definition 2\n"
-                                                                   "  ended 2 superseded by 3\n"},
+    {"a change to superseded mode leaves only the newest waiting",
+     "define queue\n"
+     "push 0001\n"
+     "push 0002\n"
+     "push 0003\n"
+     "define simple\n"
+     "  definition 2\n"
+     "  ended 2 superseded by 3\n"
+     "  waiting 3 build occupied:1\n"},
     {"superseded: a release that arrives where a newer one has been is superseded by that",
      "define longer\n"
      "push 0001\n"
@@ -220,12 +225,14 @@ static const struct rule rules[] = {
      "  ...\n"
      "  ended 1 failed**\n"
      "  opened 2 prod/approval#1\n"
+     "  waiting 2 prod approval\n"
      "retry 1 prod\n"
      "  command retry\n"
      "  waiting 1 prod behind:2 approval\n"
      "approve 2 prod/approval bob\n"
      "  ...\n"
-     "  opened 1 prod/approval#2\n"},
+     "  opened 1 prod/approval#2\n"
+     "  waiting 1 prod occupied:2 approval\n"},
 };
 
 int main(void)

@@ -82,7 +82,7 @@ static const struct rule rules[] = {
      "ok 1 build/image\n"
      "  done 1 build/image succeeded\n"
      "  artifact 1 image\n"
-     "  stage 1 build stopped: the release was stopped\n"
+     "  stage 1 build stopped: the release was stopped, skipped: lint load report\n"
      "  ended 1 stopped: it was stopped\n"},
     {"stop wait during a stage's last action: the stage succeeded, the release goes no further",
      "define simple\n"
@@ -130,16 +130,17 @@ static const struct rule rules[] = {
      "  refused stop: release 1 has ended\n"
      "stop 7 wait\n"
      "  refused stop: there is no release 7\n"},
-    {"a stop waits for no approval", "define inside\n"
-                                     "push 0001\n"
-                                     "ok 1 build/image\n"
-                                     "stop 1 wait\n"
-                                     "  command stop\n"
-                                     "  stopping 1\n"
-                                     "  closed 1 prod/look#1 stopped: the release was stopped\n"
-                                     "  done 1 prod/look stopped: the release was stopped\n"
-                                     "  stage 1 prod stopped: action 'look' was stopped\n"
-                                     "  ended 1 stopped: it was stopped\n"},
+    {"a stop waits for no approval",
+     "define inside\n"
+     "push 0001\n"
+     "ok 1 build/image\n"
+     "stop 1 wait\n"
+     "  command stop\n"
+     "  stopping 1\n"
+     "  closed 1 prod/look#1 stopped: the release was stopped\n"
+     "  done 1 prod/look stopped: the release was stopped\n"
+     "  stage 1 prod stopped: action 'look' was stopped, skipped: app\n"
+     "  ended 1 stopped: it was stopped\n"},
     {"a lost run of a release that is being stopped is not asked again",
      "define simple\n"
      "push 0001\n"
@@ -214,6 +215,7 @@ static const struct rule rules[] = {
      "  command rollback\n"
      "  started 4 rollback of prod to 1 app@0001\n"
      "  waiting 4 prod occupied:2\n"
+     "  waiting 3 prod occupied:2 behind:4\n"
      "push 0005\nok 5 build/image\nok 5 dev/app\n"
      "  ...\n"
      "  ended 3 superseded by 5\n"
@@ -222,6 +224,7 @@ static const struct rule rules[] = {
      "  ...\n"
      "  entered 4 prod\n"
      "  request 4 prod/app#1\n"
+     "  waiting 5 prod occupied:4\n"
      "ok 4 prod/app\n"
      "  ...\n"
      "  entered 5 prod\n"
@@ -233,7 +236,8 @@ static const struct rule rules[] = {
      "fail 2 prod/app\n"
      "  ...\n"
      "  entered 4 prod\n"
-     "  request 4 prod/app#1\n"},
+     "  request 4 prod/app#1\n"
+     "  waiting 3 prod occupied:4\n"},
     {"a newer rollback takes the place of one that waits",
      "define simple\n" ONE_IN_PROD "push 0002\nok 2 build/image\nok 2 dev/app\n"
      "rollback prod 1\n"

@@ -1,6 +1,7 @@
 /* What a Decision publishes. */
 #include "../unit.h"
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "events/event.h"
 #include "gantry/v1/event.pb-c.h"
@@ -121,6 +122,19 @@ static void a_request_is_published_whole_with_its_order_and_key(void **unused)
     end(s, &records);
 }
 
+static void a_request_says_what_its_checkout_has(void **unused)
+{
+    struct engine_records records;
+    (void)unused;
+    struct scenario *s = begin(&records, "define checkout\npush 0001\n");
+    Gantry__V1__ActionRequest *request = unpack(of_topic(&records, TOPIC_REQUEST_BUILD));
+    const Gantry__V1__Revision *revision = request->revisions[0];
+    assert_true(revision->submodules && revision->lfs && revision->clone);
+    assert_int_equal(revision->depth, 7);
+    event_free(request);
+    end(s, &records);
+}
+
 static void a_cancel_goes_the_way_of_its_request(void **unused)
 {
     struct engine_records records;
@@ -210,12 +224,50 @@ static void inputs_messages_and_env_are_expanded_when_they_are_requested(void **
     end(s, &records);
 }
 
+static char *target_of(const char *text)
+{
+    struct engine_records records;
+    struct scenario *s = begin(&records, text);
+    Gantry__V1__ActionRequest *request = unpack(of_topic(&records, TOPIC_REQUEST_DEPLOY));
+    const ProtobufCBinaryData *yaml = &request->deploy->target_yaml;
+    char *target = yaml->len ? mem_strndup((const char *)yaml->data, yaml->len) : mem_strdup("");
+    event_free(request);
+    end(s, &records);
+    return target;
+}
+
+static void a_target_is_given_to_its_driver_with_its_names_filled_in(void **unused)
+{
+    (void)unused;
+    char *target = target_of("define target\nenvironment dev kubernetes\npush 0001\nfail 1 "
+                             "build/image\nstart NS=x1\nok 2 build/image NAME=web\n");
+    assert_string_equal(target, "kubernetes:\n  namespace: \"a-x1\"\n  statefulset: \"b\"\n  "
+                                "container: \"web\"\n");
+    free(target);
+    target = target_of("define simple\nenvironment dev command\npush 0001\nok 1 build/image\n");
+    assert_string_equal(target, "");
+    free(target);
+}
+
+static void a_value_cannot_become_more_of_a_target_than_a_value(void **unused)
+{
+    (void)unused;
+    char *target =
+        target_of("define docker\nenvironment dev docker\npush 0001\nfail 1 build/image\nstart "
+                  "NS=x\",privileged:\"true\nok 2 build/image\n");
+    assert_string_equal(target, "docker:\n  container: \"x\\\",privileged:\\\"true\"\n");
+    free(target);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_target_is_given_to_its_driver_with_its_names_filled_in),
+        cmocka_unit_test(a_value_cannot_become_more_of_a_target_than_a_value),
         cmocka_unit_test(requests_go_first_then_every_change_but_a_command_taken_is_an_event),
         cmocka_unit_test(events_carry_their_order_their_cause_and_who_did_it),
         cmocka_unit_test(a_request_is_published_whole_with_its_order_and_key),
+        cmocka_unit_test(a_request_says_what_its_checkout_has),
         cmocka_unit_test(a_cancel_goes_the_way_of_its_request),
         cmocka_unit_test(an_approval_is_asked_for_with_what_decides_it),
         cmocka_unit_test(an_approval_action_is_asked_of_no_executor),

@@ -19,6 +19,9 @@ static const struct rule rules[] = {
                                                     "push 0001\n"
                                                     "again\n"
                                                     "  nothing\n"},
+    {"what the source-watcher notes of its first look is no revision", "define simple\n"
+                                                                       "push 0001 look=1\n"
+                                                                       "  nothing\n"},
     {"a revision of a branch that no glob matches starts nothing",
      "define simple\n"
      "push 0001 branch=topic\n"
@@ -27,6 +30,23 @@ static const struct rule rules[] = {
      "  seen app@0002\n"
      "  started 1 app@0002\n"
      "  ...\n"},
+    {"tags and heads of pull requests start a release where the source says so",
+     "define refs\n"
+     "push 0001 tag=v1\n"
+     "  seen app@0001\n"
+     "  started 1 app@0001\n"
+     "  ...\n"
+     "push 0002 tag=w1\n"
+     "  seen app@0002 starts nothing\n"
+     "push 0003 pull=7\n"
+     "  seen app@0003\n"
+     "  started 2 app@0003\n"
+     "  ...\n"
+     "define simple\n"
+     "push 0004 tag=v1\n"
+     "  seen app@0004 starts nothing\n"
+     "push 0005 pull=7\n"
+     "  seen app@0005 starts nothing\n"},
     {"a revision of a source that the definition does not have starts nothing",
      "define simple\n"
      "push 0001 source=lib\n"

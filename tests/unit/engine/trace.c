@@ -15,8 +15,8 @@ static const char *status(int value)
 
 static const char *outcome(int value)
 {
-    static const char *const names[] = {"?",       "approved",   "rejected",
-                                        "expired", "superseded", "stopped"};
+    static const char *const names[] = {"?",          "approved", "rejected",  "expired",
+                                        "superseded", "stopped",  "overridden"};
     return names[value];
 }
 
@@ -32,6 +32,8 @@ static void add_started(struct buf *out, const Gantry__V1__ReleaseStarted *m)
     if (m->type == GANTRY__V1__RELEASE_TYPE__RELEASE_TYPE_ROLLBACK)
         buf_addf(out, " rollback of %s to %llu", m->rollback_stage,
                  (unsigned long long)m->rollback_to);
+    if (m->failed_release)
+        buf_addf(out, " after %llu failed", (unsigned long long)m->failed_release);
     for (size_t i = 0; i < m->n_revisions; i++)
         buf_addf(out, " %s@%.4s", m->revisions[i]->source, m->revisions[i]->commit);
     for (size_t i = 0; i < m->n_variables; i++)
@@ -75,7 +77,9 @@ static void add_of_release(struct buf *out, const Gantry__V1__Change *change)
     case GANTRY__V1__CHANGE__WHAT_STAGE_ENTERED: {
         const Gantry__V1__StageEntered *m = change->stage_entered;
         buf_addf(out, "entered %llu %s%s", (unsigned long long)m->release, m->stage,
-                 m->number > 1 ? " again" : "");
+                 m->automatic    ? " by itself"
+                 : m->number > 1 ? " again"
+                                 : "");
         break;
     }
     case GANTRY__V1__CHANGE__WHAT_STAGE_ENDED: {
@@ -83,6 +87,59 @@ static void add_of_release(struct buf *out, const Gantry__V1__Change *change)
         buf_addf(out, "stage %llu %s %s", (unsigned long long)m->release, m->stage,
                  status((int)m->status));
         add_reason(out, m->reason);
+        for (size_t i = 0; i < m->n_skipped; i++)
+            buf_addf(out, "%s%s", i ? " " : ", skipped: ", m->skipped[i]);
+        break;
+    }
+    }
+}
+
+static void add_of_gate(struct buf *out, const Gantry__V1__Change *change)
+{
+    switch ((int)change->what_case) {
+    case GANTRY__V1__CHANGE__WHAT_TRANSITION_SET: {
+        const Gantry__V1__TransitionSet *m = change->transition_set;
+        buf_addf(out, "transition %s %s", m->stage, m->enabled ? "enabled" : "disabled");
+        add_reason(out, m->reason);
+        break;
+    }
+    case GANTRY__V1__CHANGE__WHAT_RELEASE_PROMOTED: {
+        const Gantry__V1__ReleasePromoted *m = change->release_promoted;
+        buf_addf(out, "promoted %llu %s", (unsigned long long)m->release, m->stage);
+        for (size_t i = 0; i < m->n_gates; i++)
+            buf_addf(out, " %s", m->gates[i]);
+        break;
+    }
+    case GANTRY__V1__CHANGE__WHAT_GATE_OVERRIDDEN: {
+        const Gantry__V1__GateOverridden *m = change->gate_overridden;
+        buf_addf(out, "overridden %llu %s/%s", (unsigned long long)m->release, m->stage, m->gate);
+        add_reason(out, m->reason);
+        break;
+    }
+    case GANTRY__V1__CHANGE__WHAT_CHECK_ASKED: {
+        const Gantry__V1__ActionRequest *m = change->check_asked->request;
+        buf_addf(out, "asked %llu %s/%s#%u", (unsigned long long)m->release, m->stage, m->action,
+                 m->number);
+        break;
+    }
+    case GANTRY__V1__CHANGE__WHAT_CHECK_ANSWERED: {
+        const Gantry__V1__CheckAnswered *m = change->check_answered;
+        buf_addf(out, "answered %llu %s/%s %s%s", (unsigned long long)m->release, m->stage, m->gate,
+                 m->withdrawn ? "withdrawn"
+                 : m->yes     ? "yes"
+                              : "no",
+                 m->cancel_case == GANTRY__V1__CHECK_ANSWERED__CANCEL_REQUEST ? " cancel" : "");
+        add_reason(out, m->reason);
+        break;
+    }
+    case GANTRY__V1__CHANGE__WHAT_ENVIRONMENT_PINNED: {
+        const Gantry__V1__EnvironmentPinned *m = change->environment_pinned;
+        buf_addf(out, "%s %s", m->pinned ? "pinned" : "unpinned", m->environment);
+        break;
+    }
+    case GANTRY__V1__CHANGE__WHAT_ACTION_SILENT: {
+        const Gantry__V1__ActionSilent *m = change->action_silent;
+        buf_addf(out, "silent %llu %s/%s", (unsigned long long)m->release, m->stage, m->action);
         break;
     }
     }
@@ -165,6 +222,7 @@ char *scenario_change_text(const Gantry__V1__Change *change)
         break;
     default:
         add_of_release(&out, change);
+        add_of_gate(&out, change);
         add_of_action(&out, change);
     }
     return buf_detach(&out);

@@ -5,56 +5,19 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/str.h"
-#include "definition/definition.h"
 #include "events/event.h"
-#include "scenario.h"
-
-struct seen_release {
-    Gantry__V1__ReleaseStarted *started;
-    const struct def_pipeline *definition;
-    bool ended;
-    char *inside;          /* a stage's name; NULL: in none */
-    struct strv succeeded; /* stages */
-    struct map *digests;   /* artifact -> digest */
-    struct map *running;   /* run ids */
-};
-
-struct seen_approval {
-    char *digest;
-    uint32_t wanted;
-    struct strv yes; /* subjects */
-    bool open, approved;
-};
-
-struct watch {
-    struct map *releases;    /* number -> struct seen_release */
-    struct map *definitions; /* number -> struct definition */
-    struct map *inside;      /* stage -> number's text */
-    struct map *entered;     /* stage -> number's text of the last of type normal */
-    struct map *approvals;   /* number/stage/gate -> struct seen_approval, the last opened */
-    struct map *successes;   /* stage/number -> anything */
-    enum def_mode mode;
-    uint64_t last_release;
-};
+#include "watch.h"
 
 static void release_free(void *value)
 {
     struct seen_release *release = value;
     event_free(release->started);
+    free(release->known);
     free(release->inside);
     strv_release(&release->succeeded);
     map_free(release->digests);
     map_free(release->running);
     free(release);
-}
-
-static void approval_free(void *value)
-{
-    struct seen_approval *approval = value;
-    free(approval->digest);
-    strv_release(&approval->yes);
-    free(approval);
 }
 
 static void definition_gone(void *value)
@@ -67,9 +30,13 @@ struct watch *watch_new(void)
     struct watch *w = mem_alloc(sizeof(*w));
     w->releases = map_new(release_free);
     w->definitions = map_new(definition_gone);
-    w->inside = map_new(free);
+    w->inside = map_new(NULL);
+    w->passed = map_new(NULL);
+    w->checks = map_new(free);
+    w->disabled = map_new(NULL);
+    w->pins = map_new(free);
     w->entered = map_new(free);
-    w->approvals = map_new(approval_free);
+    w->votes = votes_new();
     w->successes = map_new(free);
     return w;
 }
@@ -79,8 +46,12 @@ void watch_free(struct watch *w)
     map_free(w->releases);
     map_free(w->definitions);
     map_free(w->inside);
+    map_free(w->passed);
+    map_free(w->checks);
+    map_free(w->disabled);
+    map_free(w->pins);
     map_free(w->entered);
-    map_free(w->approvals);
+    votes_free(w->votes);
     map_free(w->successes);
     free(w);
 }
@@ -91,7 +62,7 @@ static const char *number(char text[24], uint64_t value)
     return text;
 }
 
-static struct seen_release *find(struct scenario *s, uint64_t release)
+struct seen_release *watch_release(struct scenario *s, uint64_t release)
 {
     char key[24];
     struct seen_release *r = map_get(s->watch->releases, number(key, release));
@@ -100,7 +71,7 @@ static struct seen_release *find(struct scenario *s, uint64_t release)
     return r;
 }
 
-static bool is_rollback(const struct seen_release *r)
+bool watch_is_rollback(const struct seen_release *r)
 {
     return r->started->type == GANTRY__V1__RELEASE_TYPE__RELEASE_TYPE_ROLLBACK;
 }
@@ -112,7 +83,7 @@ static void see_definition(struct scenario *s, const Gantry__V1__DefinitionTaken
     struct err err = {0};
     if (definition_parse(&definition, m->yaml.data, m->yaml.len, NULL, &err) != 0)
         scenario_broken(s, "a definition was taken that does not parse: %s", err.msg);
-    s->watch->mode = definition->pipeline->mode;
+    votes_definition(s, definition->pipeline);
     map_set(s->watch->definitions, number(key, m->number), definition);
 }
 
@@ -135,8 +106,10 @@ static void see_started(struct scenario *s, const Gantry__V1__ReleaseStarted *m)
     r->running = map_new(NULL);
     for (size_t i = 0; i < m->n_artifacts; i++)
         map_set(r->digests, m->artifacts[i]->name, mem_strdup(m->artifacts[i]->digest));
+    votes_started(s, r);
     map_set(w->releases, number(key, m->release), r);
-    if (!is_rollback(r))
+    r->arrived_ms = w->now_ms;
+    if (!watch_is_rollback(r))
         return;
     /* 2: back to a success there, with what it had. */
     char place[128];
@@ -144,98 +117,201 @@ static void see_started(struct scenario *s, const Gantry__V1__ReleaseStarted *m)
              (unsigned long long)m->rollback_to);
     if (!map_get(w->successes, place))
         scenario_broken(s, "a rollback goes to a release that never succeeded there");
-    const struct seen_release *target = find(s, m->rollback_to);
+    const struct seen_release *target = watch_release(s, m->rollback_to);
     for (size_t i = 0; i < m->n_artifacts; i++) {
         if (!str_eq(map_get(target->digests, m->artifacts[i]->name), m->artifacts[i]->digest))
             scenario_broken(s, "a rollback carries another digest than its target");
     }
 }
 
-static void check_approved(struct scenario *s, const struct seen_release *r,
-                           const struct def_stage *stage)
+static void check_gate(struct scenario *s, const struct seen_release *r,
+                       const struct def_gate *gate, const char *key)
+{
+    const struct watch *w = s->watch;
+    const char *fresh = map_get(w->checks, key);
+    switch (gate->kind) {
+    case DEF_GATE_APPROVAL:
+        votes_let_pass(s, r, &gate->approval, key);
+        break;
+    case DEF_GATE_SOAK:
+        if (w->now_ms < r->arrived_ms + gate->soak_ms)
+            scenario_broken(s, "%s is entered before it was over", key);
+        break;
+    case DEF_GATE_WINDOW:
+        if (!window_is_open(gate->window, w->now_ms))
+            scenario_broken(s, "%s is entered while it is closed", key);
+        break;
+    case DEF_GATE_MANUAL:
+        scenario_broken(s, "%s is entered and nobody promoted it", key);
+        break;
+    case DEF_GATE_CHECK:
+        if (!fresh || strtoll(fresh, NULL, 10) < w->now_ms)
+            scenario_broken(s, "%s is entered without a fresh yes", key);
+        break;
+    }
+}
+
+static void check_environments(struct scenario *s, const struct seen_release *r,
+                               const struct def_stage *stage)
+{
+    char key[128];
+    snprintf(key, sizeof(key), "%llu/%s/freeze", (unsigned long long)r->started->release,
+             stage->name);
+    bool freezes = !watch_is_rollback(r) && !map_get(s->watch->passed, key);
+    for (size_t i = 0; i < stage->step_count; i++) {
+        for (size_t j = 0; j < stage->steps[i].action_count; j++) {
+            const struct def_action *action = &stage->steps[i].actions[j];
+            if (action->kind != DEF_DEPLOY)
+                continue;
+            const char *pin = map_get(s->watch->pins, action->deploy.environment);
+            const struct engine_environment *env =
+                map_get(s->environments, action->deploy.environment);
+            if (pin && !str_eq(pin, map_get(r->digests, action->deploy.artifact)))
+                scenario_broken(s, "%s is pinned to another digest", action->deploy.environment);
+            for (size_t k = 0; freezes && env && k < env->freeze_count; k++) {
+                if (window_is_open(env->freezes[k].window, s->watch->now_ms))
+                    scenario_broken(s, "%s is frozen", env->name);
+            }
+        }
+    }
+}
+
+/* 5, and what holds for the other gates alike. */
+static void check_gates(struct scenario *s, const struct seen_release *r,
+                        const struct def_stage *stage)
 {
     char key[256];
-    bool needed = !is_rollback(r) || stage->rollback_approval;
-    for (size_t i = 0; needed && i < stage->gate_count; i++) {
-        snprintf(key, sizeof(key), "%llu/%s/%s", (unsigned long long)r->started->release,
-                 stage->name, stage->gates[i].name);
-        const struct seen_approval *a = map_get(s->watch->approvals, key);
-        if (!a || !a->approved || a->open || a->yes.count < stage->gates[i].approval.count)
-            scenario_broken(s, "5: %s is entered without enough votes", key);
-        struct map_iter it = {0};
-        if (map_count(r->digests) == 1 && map_next(r->digests, &it) && !str_eq(it.value, a->digest))
-            scenario_broken(s, "5: %s was approved for another digest", key);
+    unsigned long long release = r->started->release;
+    bool rollback = watch_is_rollback(r);
+    snprintf(key, sizeof(key), "%llu/%s/disabled", release, stage->name);
+    if (!rollback && map_get(s->watch->disabled, stage->name) && !map_get(s->watch->passed, key))
+        scenario_broken(s, "%s is entered", key);
+    check_environments(s, r, stage);
+    for (size_t i = 0; i < stage->gate_count; i++) {
+        const struct def_gate *gate = &stage->gates[i];
+        snprintf(key, sizeof(key), "%llu/%s/%s", release, stage->name, gate->name);
+        if (rollback && (!stage->rollback_approval || gate->kind != DEF_GATE_APPROVAL))
+            continue;
+        if (!map_get(s->watch->passed, key))
+            check_gate(s, r, gate, key);
     }
+}
+
+/* A stage that is entered again is not asked about again: what let the release in still holds. */
+static void check_approvals(struct scenario *s, const struct seen_release *r,
+                            const struct def_stage *stage)
+{
+    char key[256];
+    for (size_t i = 0; i < stage->gate_count; i++) {
+        const struct def_gate *gate = &stage->gates[i];
+        snprintf(key, sizeof(key), "%llu/%s/%s", (unsigned long long)r->started->release,
+                 stage->name, gate->name);
+        if (gate->kind == DEF_GATE_APPROVAL && !map_get(s->watch->passed, key) &&
+            (!watch_is_rollback(r) || stage->rollback_approval))
+            votes_let_pass(s, r, &gate->approval, key);
+    }
+}
+
+/* 1 */
+static void check_alone(struct scenario *s, const char *stage)
+{
+    char *prefix = mem_printf("%s/", stage);
+    for (struct map_iter it = {0}; map_next(s->watch->inside, &it);) {
+        if (s->watch->current->mode != DEF_PARALLEL && str_starts(it.key, prefix))
+            scenario_broken(s, "1: release %s is inside already", it.key);
+    }
+    free(prefix);
+}
+
+static void set_inside(struct scenario *s, const char *stage, uint64_t release, bool inside)
+{
+    char *key = mem_printf("%s/%llu", stage, (unsigned long long)release);
+    if (inside)
+        map_set(s->watch->inside, key, "");
+    else
+        map_del(s->watch->inside, key);
+    free(key);
+}
+
+static void check_automatic(struct scenario *s, const struct seen_release *r,
+                            const Gantry__V1__StageEntered *m)
+{
+    const struct def_stage *stage = def_pipeline_stage(r->definition, m->stage, NULL);
+    if (!str_eq(r->inside, m->stage) || map_count(r->running) || stage->on_failure != DEF_RETRY)
+        scenario_broken(s, "a stage is retried by itself that is not there, or not asked to");
+    check_approvals(s, r, stage);
 }
 
 static void see_entered(struct scenario *s, const Gantry__V1__StageEntered *m)
 {
     struct watch *w = s->watch;
     char text[24];
-    struct seen_release *r = find(s, m->release);
-    if (map_get(w->inside, m->stage))
-        scenario_broken(s, "1: release %s is in stage %s already",
-                        (char *)map_get(w->inside, m->stage), m->stage);
+    struct seen_release *r = watch_release(s, m->release);
+    if (m->automatic) {
+        check_automatic(s, r, m);
+        return;
+    }
+    check_alone(s, m->stage);
     if (r->inside)
         scenario_broken(s, "release is in two stages");
     size_t place;
     const struct def_stage *stage = def_pipeline_stage(r->definition, m->stage, &place);
-    for (size_t i = 0; !is_rollback(r) && i < place; i++) {
+    for (size_t i = 0; !watch_is_rollback(r) && i < place; i++) {
         if (!strv_has(&r->succeeded, r->definition->stages[i].name))
             scenario_broken(s, "2: it did not succeed in %s before", r->definition->stages[i].name);
     }
-    if (is_rollback(r) && !str_eq(r->started->rollback_stage, m->stage))
+    if (watch_is_rollback(r) && !str_eq(r->started->rollback_stage, m->stage))
         scenario_broken(s, "2: a rollback enters another stage");
     const char *last = map_get(w->entered, m->stage);
-    if (!is_rollback(r) && w->mode == DEF_SUPERSEDED && last &&
+    if (!watch_is_rollback(r) && w->current->mode == DEF_SUPERSEDED && last &&
         strtoull(last, NULL, 10) > m->release)
         scenario_broken(s, "4: release %s entered %s before", last, m->stage);
     if (m->number == 1)
-        check_approved(s, r, stage);
-    if (!is_rollback(r))
+        check_gates(s, r, stage);
+    else
+        check_approvals(s, r, stage);
+    if (!watch_is_rollback(r))
         map_set(w->entered, m->stage, mem_strdup(number(text, m->release)));
-    map_set(w->inside, m->stage, mem_strdup(number(text, m->release)));
+    set_inside(s, m->stage, m->release, true);
     r->inside = mem_strdup(m->stage);
     r->ended = false;
 }
 
 static void see_stage_ended(struct scenario *s, const Gantry__V1__StageEnded *m)
 {
-    struct seen_release *r = find(s, m->release);
+    struct seen_release *r = watch_release(s, m->release);
     if (!str_eq(r->inside, m->stage))
         scenario_broken(s, "a stage ends that the release is not in");
     if (map_count(r->running))
         scenario_broken(s, "7: the stage ends while a run goes on");
     if (m->status == GANTRY__V1__STATUS__STATUS_SUCCEEDED) {
         char place[128];
-        strv_add(&r->succeeded, m->stage);
+        if (!strv_has(&r->succeeded, m->stage))
+            strv_add(&r->succeeded, m->stage);
         snprintf(place, sizeof(place), "%s/%llu", m->stage, (unsigned long long)m->release);
         map_set(s->watch->successes, place, mem_strdup(""));
+        votes_success(s, m->stage, m->release);
     }
-    map_del(s->watch->inside, m->stage);
+    set_inside(s, m->stage, m->release, false);
     free(r->inside);
     r->inside = NULL;
+    r->arrived_ms = s->watch->now_ms;
 }
 
 static void see_ended(struct scenario *s, const Gantry__V1__ReleaseEnded *m)
 {
-    struct seen_release *r = find(s, m->release);
+    struct seen_release *r = watch_release(s, m->release);
     if (r->ended || r->inside)
         scenario_broken(s, "a release ends twice, or in a stage");
     if (map_count(r->running))
         scenario_broken(s, "7: the release ends while a run goes on");
     r->ended = true;
-    char prefix[32];
-    snprintf(prefix, sizeof(prefix), "%llu/", (unsigned long long)m->release);
-    for (struct map_iter it = {0}; map_next(s->watch->approvals, &it);) {
-        if (str_starts(it.key, prefix) && ((struct seen_approval *)it.value)->open)
-            scenario_broken(s, "the release ended, and approval %s is open", it.key);
-    }
+    votes_release_ended(s, m->release);
 }
 
 static void see_requested(struct scenario *s, const Gantry__V1__ActionRequest *m)
 {
-    struct seen_release *r = find(s, m->release);
+    struct seen_release *r = watch_release(s, m->release);
     if (r->ended || !str_eq(r->inside, m->stage))
         scenario_broken(s, "6: a run is requested of a release that is not in the stage");
     if (map_get(r->running, m->run_id))
@@ -244,65 +320,144 @@ static void see_requested(struct scenario *s, const Gantry__V1__ActionRequest *m
     if (m->spec_case == GANTRY__V1__ACTION_REQUEST__SPEC_DEPLOY &&
         !str_eq(map_get(r->digests, m->deploy->artifact->name), m->deploy->artifact->digest))
         scenario_broken(s, "3: another digest is deployed than was built");
+    const char *pin = m->spec_case == GANTRY__V1__ACTION_REQUEST__SPEC_DEPLOY
+                          ? map_get(s->watch->pins, m->deploy->environment)
+                          : NULL;
+    if (pin && !str_eq(pin, m->deploy->artifact->digest))
+        scenario_broken(s, "%s is pinned, and another digest goes there", m->deploy->environment);
 }
 
 static void see_action_ended(struct scenario *s, const Gantry__V1__ActionEnded *m)
 {
-    struct seen_release *r = find(s, m->release);
+    struct seen_release *r = watch_release(s, m->release);
     if (!map_del(r->running, m->run_id) && m->status != GANTRY__V1__STATUS__STATUS_FAILED)
         scenario_broken(s, "a run ends well that was never requested");
+    if (m->kind != GANTRY__V1__ACTION_KIND__ACTION_KIND_APPROVAL ||
+        m->status != GANTRY__V1__STATUS__STATUS_SUCCEEDED)
+        return;
+    char key[256];
+    const struct def_stage *stage = def_pipeline_stage(r->definition, m->stage, NULL);
+    const struct def_action *action = def_stage_action(stage, m->action, NULL);
+    snprintf(key, sizeof(key), "%llu/%s/%s", (unsigned long long)m->release, m->stage, m->action);
+    votes_let_pass(s, r, &action->approval, key);
 }
 
 static void see_artifact(struct scenario *s, const Gantry__V1__ArtifactSet *m)
 {
-    struct seen_release *r = find(s, m->release);
+    struct seen_release *r = watch_release(s, m->release);
     if (map_get(r->digests, m->artifact->name))
         scenario_broken(s, "3: the digest of artifact %s is set again", m->artifact->name);
     map_set(r->digests, m->artifact->name, mem_strdup(m->artifact->digest));
 }
 
-static struct seen_approval *approval_of(struct scenario *s, const Gantry__V1__ApprovalRequest *m,
-                                         char key[256])
+static bool is_frozen(struct scenario *s, const struct def_stage *stage)
 {
-    snprintf(key, 256, "%llu/%s/%s", (unsigned long long)m->release, m->stage, m->gate);
-    return map_get(s->watch->approvals, key);
+    for (size_t i = 0; i < stage->step_count; i++) {
+        for (size_t j = 0; j < stage->steps[i].action_count; j++) {
+            const struct def_action *action = &stage->steps[i].actions[j];
+            const struct engine_environment *env =
+                action->kind == DEF_DEPLOY ? map_get(s->environments, action->deploy.environment)
+                                           : NULL;
+            for (size_t k = 0; env && k < env->freeze_count; k++) {
+                if (window_is_open(env->freezes[k].window, s->watch->now_ms))
+                    return true;
+            }
+        }
+    }
+    return false;
 }
 
-static void see_opened(struct scenario *s, const Gantry__V1__ApprovalRequest *m)
+/* There has to be something to override. */
+static void check_override(struct scenario *s, const Gantry__V1__GateOverridden *m)
 {
-    char key[256];
-    struct seen_approval *a = approval_of(s, m, key);
-    if (a && a->open)
-        scenario_broken(s, "approval %s is opened twice", key);
-    a = mem_alloc(sizeof(*a));
-    a->open = true;
-    a->digest = mem_strdup(m->digest);
-    a->wanted = m->count;
-    map_set(s->watch->approvals, key, a);
+    const struct seen_release *r = watch_release(s, m->release);
+    const struct def_stage *stage = def_pipeline_stage(r->definition, m->stage, NULL);
+    bool rollback = watch_is_rollback(r);
+    if (str_eq(m->gate, "disabled") && (rollback || !map_get(s->watch->disabled, m->stage)))
+        scenario_broken(s, "a transition is overridden that is not disabled");
+    if (str_eq(m->gate, "freeze") && (rollback || !is_frozen(s, stage)))
+        scenario_broken(s, "a freeze is overridden where nothing is frozen");
+    if (rollback && !(stage->rollback_approval && str_starts(m->gate, "approval")))
+        scenario_broken(s, "a rollback does not wait for %s, which is overridden", m->gate);
 }
 
-static void see_vote(struct scenario *s, const Gantry__V1__VoteCounted *m)
+static void see_steered(struct scenario *s, const Gantry__V1__Change *change)
 {
+    struct watch *w = s->watch;
     char key[256];
-    struct seen_approval *a = approval_of(s, m->approval, key);
-    if (!a || !a->open || !str_eq(a->digest, m->vote->digest))
-        scenario_broken(s, "5: a vote counts for %s that is not for its digest", key);
-    if (strv_has(&a->yes, m->vote->voter->subject))
-        scenario_broken(s, "5: a second vote of a person counts for %s", key);
-    if (m->vote->verdict == GANTRY__V1__VERDICT__VERDICT_APPROVE)
-        strv_add(&a->yes, m->vote->voter->subject);
+    switch ((int)change->what_case) {
+    case GANTRY__V1__CHANGE__WHAT_TRANSITION_SET:
+        if (change->transition_set->enabled)
+            map_del(w->disabled, change->transition_set->stage);
+        else
+            map_set(w->disabled, change->transition_set->stage, "");
+        break;
+    case GANTRY__V1__CHANGE__WHAT_RELEASE_PROMOTED: {
+        const Gantry__V1__ReleasePromoted *m = change->release_promoted;
+        for (size_t i = 0; i < m->n_gates; i++) {
+            snprintf(key, sizeof(key), "%llu/%s/%s", (unsigned long long)m->release, m->stage,
+                     m->gates[i]);
+            map_set(w->passed, key, "");
+        }
+        break;
+    }
+    case GANTRY__V1__CHANGE__WHAT_GATE_OVERRIDDEN: {
+        const Gantry__V1__GateOverridden *m = change->gate_overridden;
+        if (str_empty(m->reason) || !m->by)
+            scenario_broken(s, "a gate is overridden without a reason, or by nobody");
+        check_override(s, m);
+        snprintf(key, sizeof(key), "%llu/%s/%s", (unsigned long long)m->release, m->stage, m->gate);
+        map_set(w->passed, key, "");
+        break;
+    }
+    case GANTRY__V1__CHANGE__WHAT_ENVIRONMENT_PINNED:
+        if (change->environment_pinned->pinned)
+            map_set(w->pins, change->environment_pinned->environment,
+                    mem_strdup(change->environment_pinned->digest));
+        else
+            map_del(w->pins, change->environment_pinned->environment);
+        break;
+    default:
+        break;
+    }
 }
 
-static void see_closed(struct scenario *s, const Gantry__V1__ApprovalRequest *m)
+static void see_check(struct scenario *s, const Gantry__V1__Change *change)
 {
     char key[256];
-    struct seen_approval *a = approval_of(s, m, key);
-    if (!a || !a->open)
-        scenario_broken(s, "approval %s is closed twice", key);
-    a->open = false;
-    a->approved = m->outcome == GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_APPROVED;
-    if (a->approved && a->yes.count < a->wanted)
-        scenario_broken(s, "5: approval %s closes with too few votes", key);
+    if (change->what_case == GANTRY__V1__CHANGE__WHAT_CHECK_ASKED) {
+        const Gantry__V1__ActionRequest *m = change->check_asked->request;
+        struct seen_release *r = watch_release(s, m->release);
+        if (r->ended || r->inside)
+            scenario_broken(s, "6: a check is asked of a release that does not wait");
+        map_set(r->running, m->run_id, "");
+    } else if (change->what_case == GANTRY__V1__CHANGE__WHAT_CHECK_ANSWERED) {
+        const Gantry__V1__CheckAnswered *m = change->check_answered;
+        struct seen_release *r = watch_release(s, m->release);
+        if (!map_del(r->running, m->run_id) && m->yes)
+            scenario_broken(s, "a check is answered that was not asked");
+        snprintf(key, sizeof(key), "%llu/%s/%s", (unsigned long long)m->release, m->stage, m->gate);
+        map_del(s->watch->checks, key);
+        if (m->yes)
+            map_set(s->watch->checks, key, mem_printf("%lld", (long long)m->ask_again_ms));
+    }
+}
+
+/* A refused transition is begun anew: what people let pass before counts no more. */
+static void see_waiting(struct scenario *s, const Gantry__V1__StageWaiting *m)
+{
+    struct seen_release *r = watch_release(s, m->release);
+    struct strv gone = {0};
+    char *prefix = mem_printf("%llu/%s/", (unsigned long long)m->release, m->stage);
+    for (struct map_iter it = {0}; r->ended && map_next(s->watch->passed, &it);) {
+        if (str_starts(it.key, prefix))
+            strv_add(&gone, it.key);
+    }
+    for (size_t i = 0; i < gone.count; i++)
+        map_del(s->watch->passed, gone.items[i]);
+    strv_release(&gone);
+    free(prefix);
+    r->ended = false;
 }
 
 static void see(struct scenario *s, const Gantry__V1__Change *change)
@@ -311,6 +466,9 @@ static void see(struct scenario *s, const Gantry__V1__Change *change)
     case GANTRY__V1__CHANGE__WHAT_DEFINITION_TAKEN:
         see_definition(s, change->definition_taken);
         break;
+    case GANTRY__V1__CHANGE__WHAT_REVISION_SEEN:
+        votes_revision(s, change->revision_seen->change);
+        break;
     case GANTRY__V1__CHANGE__WHAT_RELEASE_STARTED:
         see_started(s, change->release_started);
         break;
@@ -318,7 +476,7 @@ static void see(struct scenario *s, const Gantry__V1__Change *change)
         see_ended(s, change->release_ended);
         break;
     case GANTRY__V1__CHANGE__WHAT_STAGE_WAITING:
-        find(s, change->stage_waiting->release)->ended = false;
+        see_waiting(s, change->stage_waiting);
         break;
     case GANTRY__V1__CHANGE__WHAT_STAGE_ENTERED:
         see_entered(s, change->stage_entered);
@@ -336,21 +494,24 @@ static void see(struct scenario *s, const Gantry__V1__Change *change)
         see_artifact(s, change->artifact_set);
         break;
     case GANTRY__V1__CHANGE__WHAT_APPROVAL_OPENED:
-        see_opened(s, change->approval_opened->approval);
+        votes_opened(s, change->approval_opened->approval);
         break;
     case GANTRY__V1__CHANGE__WHAT_VOTE_COUNTED:
-        see_vote(s, change->vote_counted);
+        votes_vote(s, change->vote_counted);
         break;
     case GANTRY__V1__CHANGE__WHAT_APPROVAL_CLOSED:
-        see_closed(s, change->approval_closed->approval);
+        votes_closed(s, change->approval_closed->approval);
         break;
     default:
-        break;
+        see_check(s, change);
+        see_steered(s, change);
     }
 }
 
 void watch_decision(struct scenario *s, const Gantry__V1__Decision *decision)
 {
+    s->watch->now_ms = decision->time_ms;
     for (size_t i = 0; i < decision->n_changes; i++)
         see(s, decision->changes[i]);
+    votes_decided(s);
 }

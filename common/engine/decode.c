@@ -1,4 +1,4 @@
-/* A state as canonical bytes, and back. What is derived (deadlines) is not kept. */
+/* What encode.c wrote, and nothing else: whatever does not fit is refused with a reason. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,225 +6,8 @@
 #include "engine/state.h"
 #include "engine/wire.h"
 
-#define STATE_MAGIC   0x47 /* G */
-#define STATE_VERSION 1
-#define NUMBER_MAX    INT64_MAX
-#define TIME_MAX_MS   (INT64_C(1) << 50)
-
-/* ---- writing ---- */
-
-static void write_parts(struct wire_out *out, const struct parts *parts,
-                        void (*write)(struct wire_out *out, const void *part))
-{
-    wire_number(out, parts->count);
-    for (size_t i = 0; i < parts->count; i++)
-        write(out, parts->items[i]);
-}
-
-static void write_fixed(struct wire_out *out, const void *part)
-{
-    wire_message(out, ((const struct fixed *)part)->message);
-}
-
-static void write_exports(struct wire_out *out, const void *part)
-{
-    const struct exports *exports = part;
-    wire_string(out, exports->action);
-    wire_number(out, exports->count);
-    for (size_t i = 0; i < exports->count; i++) {
-        wire_string(out, exports->items[i]->key);
-        wire_string(out, exports->items[i]->value);
-    }
-}
-
-static void write_facts(struct wire_out *out, const struct facts *facts)
-{
-    wire_message(out, &facts->started->base);
-    for (size_t i = 0; i < facts->started->n_revisions; i++)
-        wire_number(out, facts->seen[i]);
-}
-
-static void write_head(struct wire_out *out, const void *part)
-{
-    const struct head *head = part;
-    wire_message(out, &head->revision->base);
-    wire_number(out, head->seen);
-    wire_number(out, head->unstarted);
-}
-
-static void write_stage(struct wire_out *out, const void *part)
-{
-    const struct stage *stage = part;
-    wire_string(out, stage->name);
-    wire_number(out, stage->entered_max);
-    wire_number(out, stage->entered_last);
-    wire_number(out, stage->history_count);
-    for (size_t i = 0; i < stage->history_count; i++)
-        wire_number(out, stage->history[i]);
-}
-
-static void write_past(struct wire_out *out, const void *part)
-{
-    const struct past *past = part;
-    wire_number(out, past->number);
-    write_facts(out, past->facts);
-    write_parts(out, &past->artifacts, write_fixed);
-    write_parts(out, &past->exports, write_exports);
-}
-
-static void write_approval(struct wire_out *out, const struct approval *approval)
-{
-    wire_number(out, approval != NULL);
-    if (!approval)
-        return;
-    wire_number(out, approval->state);
-    wire_number(out, approval->number);
-    wire_id(out, approval->id);
-    wire_signed(out, approval->opened_ms);
-    wire_signed(out, approval->expires_ms);
-    wire_string(out, approval->digest);
-    write_parts(out, &approval->votes, write_fixed);
-}
-
-static void write_run(struct wire_out *out, const struct run *run)
-{
-    wire_number(out, run->state);
-    wire_number(out, (uint64_t)run->retry_lost | (uint64_t)run->was_lost << 1);
-    wire_number(out, run->number);
-    wire_number(out, run->attempt);
-    wire_id(out, run->id);
-    wire_signed(out, run->deadline_ms);
-    write_approval(out, run->approval);
-}
-
-/* The facts of a release that succeeded somewhere stand with that. */
-static void write_release(struct wire_out *out, const struct engine_state *state,
-                          const struct release *release)
-{
-    wire_number(out, release->number);
-    if (!state_past(state, release->number))
-        write_facts(out, release->facts);
-    wire_number(out, release->definition->number);
-    write_parts(out, &release->artifacts, write_fixed);
-    write_parts(out, &release->exports, write_exports);
-    wire_number(out, release->phase);
-    wire_number(out, release->told);
-    wire_number(out, (uint64_t)release->stopping);
-    wire_number(out, release->stage);
-    wire_number(out, release->entered);
-    wire_number(out, release->arrived);
-    wire_number(out, release->run_count);
-    for (size_t i = 0; i < release->run_count; i++)
-        write_run(out, &release->runs[i]);
-    wire_number(out, release->gate_count);
-    for (size_t i = 0; i < release->gate_count; i++)
-        write_approval(out, release->gates[i]);
-}
-
-static int by_number(const void *a, const void *b)
-{
-    uint64_t x = (*(const struct taken *const *)a)->number;
-    uint64_t y = (*(const struct taken *const *)b)->number;
-    return (x > y) - (x < y);
-}
-
-static void write_definitions(struct wire_out *out, const struct engine_state *state)
-{
-    size_t count = 0, kept = 0;
-    const struct taken **all = mem_alloc((state->releases.count + 1) * sizeof(*all));
-    if (state->current)
-        all[count++] = state->current;
-    for (size_t i = 0; i < state->releases.count; i++)
-        all[count++] = state_release_at(state, i)->definition;
-    qsort(all, count, sizeof(*all), by_number);
-    for (size_t i = 0; i < count; i++) {
-        if (i == 0 || all[i]->number != all[kept - 1]->number)
-            all[kept++] = all[i];
-    }
-    wire_number(out, kept);
-    for (size_t i = 0; i < kept; i++) {
-        wire_number(out, all[i]->number);
-        wire_number(out, all[i]->yaml_len);
-        wire_bytes(out, all[i]->yaml, all[i]->yaml_len);
-    }
-    wire_number(out, state->current ? state->current->number : 0);
-    free(all);
-}
-
-static void write_replaced(struct wire_out *out, const struct replaced *replaced)
-{
-    wire_number(out, replaced->count);
-    for (size_t i = 0; i < replaced->count; i++) {
-        wire_bytes(out, replaced->items[i].sha256, SHA256_SIZE);
-        wire_signed(out, replaced->items[i].at_ms);
-    }
-}
-
-static void write_ids(struct wire_out *out, const struct ids *ids)
-{
-    struct ids_item *items = ids_sorted(ids);
-    wire_number(out, ids->count);
-    wire_signed(out, ids->count ? ids->oldest_s : 0);
-    for (size_t i = 0; i < ids->count; i++) {
-        uint8_t bytes[8];
-        for (size_t j = 0; j < sizeof(bytes); j++)
-            bytes[j] = (uint8_t)(items[i].id >> (56 - 8 * j));
-        wire_bytes(out, bytes, sizeof(bytes));
-        wire_number(out, (uint64_t)(items[i].at_s - ids->oldest_s));
-    }
-    free(items);
-}
-
-static void write_people(struct wire_out *out, const struct people *people)
-{
-    wire_number(out, people->count);
-    for (size_t i = 0; i < people->count; i++) {
-        const struct people_entry *entry = people->items[i];
-        wire_string(out, entry->source);
-        wire_string(out, entry->ref);
-        wire_number(out, entry->seen);
-        wire_number(out, entry->complete);
-        wire_number(out, entry->emails.count);
-        for (size_t j = 0; j < entry->emails.count; j++)
-            wire_string(out, entry->emails.items[j]);
-    }
-}
-
-static void write_state(struct wire_out *out, const void *arg)
-{
-    const struct engine_state *state = arg;
-    wire_string(out, state->pipeline->text);
-    wire_number(out, state->sequence);
-    wire_number(out, state->hashed);
-    wire_bytes(out, state->hash, state->hashed ? SHA256_SIZE : 0);
-    wire_signed(out, state->time_ms);
-    wire_number(out, state->next_release);
-    wire_number(out, state->next_seen);
-    wire_number(out, state->next_arrival);
-    wire_number(out, state->definitions);
-    wire_number(out, state->deleted);
-    write_definitions(out, state);
-    write_replaced(out, state->replaced);
-    write_ids(out, state->ids);
-    write_people(out, state->people);
-    write_parts(out, &state->heads, write_head);
-    write_parts(out, &state->stages, write_stage);
-    write_parts(out, &state->pasts, write_past);
-    wire_number(out, state->releases.count);
-    for (size_t i = 0; i < state->releases.count; i++)
-        write_release(out, state, state->releases.items[i]);
-}
-
-int engine_encode(const struct engine_state *state, struct buf *out, struct err *err)
-{
-    const uint8_t head[] = {STATE_MAGIC, STATE_VERSION};
-    buf_add(out, head, sizeof(head));
-    if (wire_write(out, write_state, state, err) != 0)
-        return err_wrap(err, "state of pipeline '%s'", state->pipeline->text);
-    return 0;
-}
-
-/* ---- reading ---- */
+#define NUMBER_MAX  INT64_MAX
+#define TIME_MAX_MS (INT64_C(1) << 50)
 
 static void read_artifacts(struct wire_in *in, struct parts *parts)
 {
@@ -315,6 +98,10 @@ static void read_stages(struct wire_in *in, struct engine_state *state)
         parts_add(&state->stages, stage);
         stage->entered_max = wire_read_number(in, NUMBER_MAX);
         stage->entered_last = wire_read_number(in, NUMBER_MAX);
+        if (wire_read_bool(in)) {
+            void *message = wire_read_message(in, &gantry__v1__transition_set__descriptor);
+            stage->disabled = message ? fixed_adopt(message) : NULL;
+        }
         stage->history_count = wire_read_number(in, STATE_HISTORY);
         for (size_t j = 0; j < stage->history_count; j++)
             stage->history[j] = wire_read_number(in, NUMBER_MAX);
@@ -362,6 +149,61 @@ static struct approval *read_approval(struct wire_in *in)
     return approval;
 }
 
+static void read_gate(struct wire_in *in, struct gate *gate, const struct def_gate *rules)
+{
+    struct check *check = &gate->check;
+    uint64_t flags = wire_read_number(in, 3);
+    gate->overridden = flags & 1;
+    gate->promoted = flags & 2;
+    gate->approval = read_approval(in);
+    check->number = (uint32_t)wire_read_number(in, UINT32_MAX);
+    if (check->number) {
+        check->state = (enum check_state)wire_read_number(in, CHECK_YES);
+        wire_read_id(in, check->id);
+        check->at_ms = wire_read_signed(in);
+    }
+    if ((gate->approval && rules->kind != DEF_GATE_APPROVAL) ||
+        (check->number && rules->kind != DEF_GATE_CHECK))
+        wire_fail(in, "a gate holds what another kind would");
+}
+
+static void read_approvers(struct wire_in *in, struct parts *parts)
+{
+    size_t count = wire_read_count(in, SIZE_MAX);
+    for (size_t i = 0; i < count && !in->failed; i++) {
+        const char *stage = wire_read_string(in), *subject = wire_read_string(in);
+        parts_add(parts, approver_new(stage, subject, wire_read_string(in)));
+    }
+}
+
+static void read_pins(struct wire_in *in, struct engine_state *state)
+{
+    size_t count = wire_read_count(in, STATE_PINS_MAX), at;
+    for (size_t i = 0; i < count && !in->failed; i++) {
+        Gantry__V1__EnvironmentPinned *pin =
+            wire_read_message(in, &gantry__v1__environment_pinned__descriptor);
+        if (!pin)
+            return;
+        if (state_find_pin(state, pin->environment, &at) || at != state->pins.count)
+            wire_fail(in, "pins are out of order");
+        parts_add(&state->pins, fixed_adopt(pin));
+    }
+}
+
+static void read_deployed(struct wire_in *in, struct engine_state *state)
+{
+    size_t count = wire_read_count(in, SIZE_MAX), at;
+    for (size_t i = 0; i < count && !in->failed; i++) {
+        const char *environment = wire_read_string(in), *digest = wire_read_string(in);
+        bool sure = wire_read_bool(in);
+        if (in->failed)
+            return;
+        if (state_find_deployed(state, environment, &at) || at != state->deployed.count)
+            wire_fail(in, "what was deployed is out of order");
+        parts_add(&state->deployed, deployed_new(environment, digest, sure));
+    }
+}
+
 static void read_run(struct wire_in *in, struct run *run, const struct def_action *action)
 {
     run->state = (enum run_state)wire_read_number(in, RUN_ABANDONED);
@@ -398,7 +240,7 @@ static void read_place(struct wire_in *in, struct release *release)
     }
     release_set_gates(release, gates);
     for (size_t i = 0; i < gates; i++)
-        release->gates[i] = read_approval(in);
+        read_gate(in, &release->gates[i], &stage->gates[i]);
 }
 
 static struct taken *find_taken(const struct parts *definitions, uint64_t number)
@@ -435,6 +277,13 @@ static void read_release(struct wire_in *in, struct engine_state *state,
     release->stage = (uint32_t)wire_read_number(in, UINT32_MAX);
     release->entered = (uint32_t)wire_read_number(in, UINT32_MAX);
     release->arrived = wire_read_number(in, NUMBER_MAX);
+    release->arrived_ms = wire_read_signed(in);
+    release->overrides = (unsigned)wire_read_number(in, OVERRIDES_DISABLED | OVERRIDES_FREEZE);
+    const char *held = wire_read_string(in);
+    release->held = *held ? mem_strdup(held) : NULL;
+    release->look_again_ms = wire_read_signed(in);
+    release->retries = (uint32_t)wire_read_number(in, UINT32_MAX);
+    read_approvers(in, &release->approvers);
     if (release->phase == RELEASE_OUT || !release_stage(release)) {
         wire_fail(in, "a release is at no stage of its definition");
         release->stage = 0;
@@ -537,6 +386,8 @@ static void read_state(struct wire_in *in, struct engine_state *state, struct pa
     size_t count = wire_read_count(in, SIZE_MAX);
     for (size_t i = 0; i < count && !in->failed; i++)
         read_release(in, state, definitions);
+    read_pins(in, state);
+    read_deployed(in, state);
     if (in->at != in->end)
         wire_fail(in, "there is more than a state");
 }
