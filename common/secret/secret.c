@@ -41,7 +41,7 @@ static bool is_secret_name(const char *name)
 }
 
 /* Reads straight into the one allocation that will be wiped. */
-static int read_value(int fd, struct buf *out, const char *name, struct err *err)
+static int read_value(int fd, bool text, struct buf *out, const char *name, struct err *err)
 {
     char *value = mem_alloc(SECRET_MAX + 2);
     size_t len = 0;
@@ -60,7 +60,7 @@ static int read_value(int fd, struct buf *out, const char *name, struct err *err
             break;
         len += (size_t)n;
     }
-    if (len > 0 && value[len - 1] == '\n')
+    if (text && len > 0 && value[len - 1] == '\n')
         len--;
     if (len > SECRET_MAX) {
         err_set(err, ERR_LIMIT, "the secret '%s' is larger than %d bytes", name, SECRET_MAX);
@@ -74,7 +74,8 @@ out:
     return ret;
 }
 
-int secret_read(struct buf *out, const char *secrets_dir, const char *name, struct err *err)
+static int read_file(struct buf *out, bool text, const char *secrets_dir, const char *name,
+                     struct err *err)
 {
     char *path = NULL;
     struct stat st;
@@ -113,12 +114,22 @@ int secret_read(struct buf *out, const char *secrets_dir, const char *name, stru
                 secrets_dir, path);
         goto out;
     }
-    ret = read_value(fd, out, name, err);
+    ret = read_value(fd, text, out, name, err);
 out:
     if (fd >= 0)
         close(fd);
     free(path);
     return ret;
+}
+
+int secret_read(struct buf *out, const char *secrets_dir, const char *name, struct err *err)
+{
+    return read_file(out, true, secrets_dir, name, err);
+}
+
+int secret_read_bytes(struct buf *out, const char *secrets_dir, const char *name, struct err *err)
+{
+    return read_file(out, false, secrets_dir, name, err);
 }
 
 void secret_release(struct buf *value)

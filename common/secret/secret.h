@@ -11,6 +11,8 @@
  * secret_release(). Blocking on a local file; read anew at each use, so a rotated secret is taken.
  */
 int secret_read(struct buf *out, const char *secrets_dir, const char *name, struct err *err);
+/* All its bytes, a newline at the end too. */
+int secret_read_bytes(struct buf *out, const char *secrets_dir, const char *name, struct err *err);
 void secret_release(struct buf *value);
 
 #endif
