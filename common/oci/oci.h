@@ -1,5 +1,5 @@
-/* An OCI registry's client (OCI Distribution Specification 1.1): what a reference names. Loop
- * thread only. */
+/* An OCI registry's client (OCI Distribution Specification 1.1): what a reference names, and what
+ * is attached to it. Logs in where the registry wants it, by Basic or a token. Loop thread only. */
 #ifndef GANTRY_OCI_OCI_H
 #define GANTRY_OCI_OCI_H
 
@@ -28,6 +28,9 @@ bool oci_is_digest(const char *s);
 struct oci_conf {
     const struct strv *insecure; /* hosts, with or without port, that are spoken to by plain http */
     const char *ca_file;         /* NULL: the system's */
+    /* Logins: the name of a secret (secret/secret.h) in the format of Docker's config.json, read
+     * when a registry wants one; NULL: none. */
+    const char *secrets_dir, *login;
 };
 
 struct oci_client;
@@ -38,7 +41,7 @@ struct oci_image {
     char digest[OCI_DIGEST_SIZE];
     char media_type[128];
     uint64_t size_bytes;   /* of the manifest or index, as in a descriptor */
-    struct strv platforms; /* os/arch[/variant] */
+    struct strv platforms; /* os/arch[/variant], sorted */
 };
 /* ERR_NOT_FOUND: no such tag, digest or repository; ERR_DENIED; ERR_UNAVAILABLE; ERR_INVALID: the
  * registry's answer is none that the specification allows. */
@@ -46,13 +49,29 @@ typedef void oci_resolved_fn(const struct oci_image *image, const struct err *er
 
 struct oci_call;
 /* What the reference's digest, or else its tag ("latest" where neither is written) names now: the
- * manifest, checked against its digest, and of a single image its configuration for the platform.
- */
+ * manifest, checked against its digest, and of a single image its configuration for the platform. A
+ * registry that is away or answers 429 or 5xx is asked again for about six seconds. */
 struct oci_call *oci_resolve(struct oci_client *client, const struct oci_ref *ref,
                              oci_resolved_fn *done, void *arg, struct err *err);
 /* The same, but asks for no more than the digest and the media type. */
 struct oci_call *oci_resolve_digest(struct oci_client *client, const struct oci_ref *ref,
                                     oci_resolved_fn *done, void *arg, struct err *err);
+/* An artifact of one layer that refers to an image (OCI Image Specification 1.1, "Guidelines for
+ * Artifact Usage"). Copied. */
+struct oci_artifact {
+    const char *type;               /* its artifactType, and the layer's media type */
+    const void *data;               /* the layer */
+    size_t len;                     /* bytes, at most 4 MiB */
+    const char *const *annotations; /* "key=value", NULL-ended */
+};
+/* `digest`: of the artifact's manifest; NULL where err says why. */
+typedef void oci_attached_fn(const char *digest, const struct err *err, void *arg);
+/* Pushes it into the image's repository, `ref`. Where the registry knows no subject it is listed in
+ * the index that the image's referrers tag names (Distribution Specification 1.1, "Referrers Tag
+ * Schema"): not for two calls at once on one image. */
+struct oci_call *oci_attach(struct oci_client *client, const struct oci_ref *ref,
+                            const struct oci_image *image, const struct oci_artifact *artifact,
+                            oci_attached_fn *done, void *arg, struct err *err);
 void oci_call_cancel(struct oci_call *call); /* no callback follows */
 
 #endif

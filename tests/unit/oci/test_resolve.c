@@ -13,7 +13,9 @@ struct registry {
     struct http_server *server;
     struct oci_client *client;
     char host[64];
-    int status;         /* of manifests */
+    int status; /* of manifests */
+    int unwell; /* so many answers are 500 first */
+    int answers;
     const char *type;   /* their media type */
     const char *body;   /* the manifest */
     const char *digest; /* told in the header; NULL: the body's own */
@@ -36,8 +38,9 @@ static void on_manifest(struct http_request *req, void *arg)
     snprintf(reg.asked, sizeof(reg.asked), "%s", http_req_param(req, "ref"));
     assert_string_equal(http_req_param(req, "name"), "shop");
     assert_non_null(strstr(http_req_header(req, "Accept"), INDEX));
-    if (reg.status != 200) {
-        http_reply(req, reg.status, "text/plain", "no", 2);
+    int status = reg.answers++ < reg.unwell ? 500 : reg.status;
+    if (status != 200) {
+        http_reply(req, status, "text/plain", "no", 2);
         return;
     }
     sha256_hex(reg.body, strlen(reg.body), hex);
@@ -141,8 +144,8 @@ static void an_index_is_kept_whole_and_names_its_platforms(void **state)
 {
     (void)state;
     reg.type = INDEX;
-    reg.body = "{\"manifests\": [{\"platform\": {\"os\": \"linux\", \"architecture\": \"amd64\"}},"
-               "{\"platform\": {\"os\": \"linux\", \"architecture\": \"arm64\"}},"
+    reg.body = "{\"manifests\": [{\"platform\": {\"os\": \"linux\", \"architecture\": \"arm64\"}},"
+               "{\"platform\": {\"os\": \"linux\", \"architecture\": \"amd64\"}},"
                "{\"platform\": {\"os\": \"unknown\", \"architecture\": \"unknown\"}}]}";
     resolve("");
     assert_int_equal(reg.err.code, ERR_NONE);
@@ -174,6 +177,26 @@ static void what_is_not_there_not_allowed_or_not_well_is_told_apart(void **state
         assert_int_equal(reg.err.code, cases[i].code);
         assert_non_null(strstr(reg.err.msg, "shop:1"));
     }
+}
+
+static void a_registry_that_is_unwell_for_a_moment_is_asked_again(void **state)
+{
+    (void)state;
+    reg.body = "{}";
+    reg.unwell = 2;
+    resolve(":1");
+    assert_int_equal(reg.err.code, ERR_NONE);
+    assert_int_equal(reg.answers, 3);
+    reg.answers = 0;
+    resolve_digest(":1");
+    assert_int_equal(reg.err.code, ERR_NONE);
+    assert_int_equal(reg.answers, 3);
+    reg.answers = 0;
+    reg.unwell = 100;
+    resolve(":1");
+    assert_int_equal(reg.err.code, ERR_UNAVAILABLE);
+    assert_non_null(strstr(reg.err.msg, "asked 6 times"));
+    assert_int_equal(reg.answers, 6);
 }
 
 static void a_registry_that_lies_about_a_digest_is_refused(void **state)
@@ -228,6 +251,15 @@ static void a_cancelled_call_never_answers(void **state)
     oci_call_cancel(call);
     loop_run_for(reg.loop, 200, NULL);
     assert_false(reg.done);
+    reg.unwell = 100;
+    reg.answers = 0;
+    call = oci_resolve(reg.client, &ref, on_resolved, NULL, NULL);
+    loop_run_for(reg.loop, 100, NULL); /* into the pause before it is asked again */
+    assert_int_equal(reg.answers, 1);
+    oci_call_cancel(call);
+    loop_run_for(reg.loop, 400, NULL);
+    assert_int_equal(reg.answers, 1);
+    assert_false(reg.done);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -239,6 +271,7 @@ int main(void)
         TEST(an_index_is_kept_whole_and_names_its_platforms),
         TEST(platforms_that_cannot_be_read_are_left_out),
         TEST(what_is_not_there_not_allowed_or_not_well_is_told_apart),
+        TEST(a_registry_that_is_unwell_for_a_moment_is_asked_again),
         TEST(a_registry_that_lies_about_a_digest_is_refused),
         TEST(a_digest_alone_is_found_with_and_without_the_header),
         TEST(a_cancelled_call_never_answers),
