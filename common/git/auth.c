@@ -58,6 +58,14 @@ static int write_all(int fd, const char *data, size_t len)
     return 0;
 }
 
+static void authorities_prepare(const struct git_remote *remote, struct strv *env)
+{
+    const char *file = remote->ca_file ? remote->ca_file : getenv("GIT_SSL_CAINFO");
+
+    if (!str_empty(file))
+        strv_addf(env, "GIT_SSL_CAINFO=%s", file);
+}
+
 static int https_prepare(struct git_auth *auth, const struct git_remote *remote,
                          const struct git_url *url, struct strv *args, struct err *err)
 {
@@ -121,8 +129,6 @@ static int key_write(struct git_auth *auth, const struct git_remote *remote, str
 
     id_random(id);
     if (remote->ssh_dir) {
-        if (file_mkdirs(remote->ssh_dir, 0700, err) != 0)
-            return -1;
         keys_remove_stale(remote->ssh_dir);
         auth->key_file = mem_printf("%s/key-%s", remote->ssh_dir, id);
     } else {
@@ -149,6 +155,9 @@ static int ssh_prepare(struct git_auth *auth, const struct git_remote *remote, s
         return err_set(err, ERR_INVALID,
                        "folder '%s' has a character that ssh's options can't hold",
                        remote->ssh_dir);
+    /* ssh itself makes no folder for known_hosts, and then takes any key each time. */
+    if (remote->ssh_dir && file_mkdirs(remote->ssh_dir, 0700, err) != 0)
+        return -1;
     if (remote->secret && key_write(auth, remote, err) != 0)
         return -1;
     buf_init(&cmd, 16384);
@@ -179,6 +188,8 @@ int git_auth_prepare(struct git_auth *auth, const struct git_remote *remote, str
         return err_set(err, ERR_LIMIT, "the secret for '%s' is larger than 64 KiB", remote->url);
     if (url.scheme == GIT_SSH)
         return ssh_prepare(auth, remote, env, err);
+    if (url.scheme == GIT_HTTPS)
+        authorities_prepare(remote, env);
     if (remote->secret && (url.scheme == GIT_HTTPS || url.scheme == GIT_HTTP))
         return https_prepare(auth, remote, &url, args, err);
     return 0;

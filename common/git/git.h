@@ -24,6 +24,9 @@ struct git_remote {
     /* ssh: a folder of the service's own, for known_hosts (a host's key is taken at first sight and
      * must stay the same) and key files. NULL: the host must be in /etc/ssh/ssh_known_hosts. */
     const char *ssh_dir;
+    /* https: a PEM file of authorities to trust beside the system's. NULL: what GIT_SSL_CAINFO in
+     * the service's environment names, if anything. */
+    const char *ca_file;
     /* file: the repository may belong to another user than this process runs as. git refuses that
      * by default, since the owner decides what runs when it is read. */
     bool trust_owner;
@@ -42,9 +45,16 @@ struct git_ref {
     char name[256];  /* full */
     char commit[65]; /* an annotated tag's is that of the commit it names */
 };
-/* ls-remote of refs/heads and refs/tags; at most 20,000 refs and 8 MiB. Errors: ERR_DENIED,
+enum git_ref_kind {
+    GIT_BRANCHES = 1, /* refs/heads/... */
+    GIT_TAGS = 2,     /* refs/tags/... */
+    /* refs/pull/N/head and refs/merge-requests/N/head. The server is then asked for all its refs:
+     * git can ask it for a beginning of their names only. */
+    GIT_PULL_REQUESTS = 4
+};
+/* ls-remote of some kinds of refs (or-ed); at most 20,000 refs and 8 MiB. Errors: ERR_DENIED,
  * ERR_NOT_FOUND, ERR_TIMEOUT, ERR_UNAVAILABLE (anything else that the remote said), ERR_LIMIT. */
-int git_ls_remote(struct loop *loop, const struct git_remote *remote,
+int git_ls_remote(struct loop *loop, const struct git_remote *remote, unsigned kinds,
                   void (*done)(const struct git_ref *refs, size_t count, const struct err *err,
                                void *arg),
                   void *arg, struct err *err);
@@ -55,6 +65,11 @@ int git_ls_remote(struct loop *loop, const struct git_remote *remote,
  * own. */
 struct git_mirror;
 struct git_mirror *git_mirror_new(struct loop *loop, const char *dir, const char *url);
+/* One that is not complete: of each commit that it is updated to it has `depth` commits back. Where
+ * the remote gives no commit by its name, it becomes complete. Mirrors of different depths are
+ * different mirrors; 0 is git_mirror_new(). */
+struct git_mirror *git_mirror_new_shallow(struct loop *loop, const char *dir, const char *url,
+                                          uint32_t depth);
 /* Ends what runs; no callback follows. NULL is accepted. */
 void git_mirror_free(struct git_mirror *mirror);
 const char *git_mirror_path(const struct git_mirror *mirror);
@@ -78,6 +93,17 @@ struct git_range {
 int git_mirror_range(struct git_mirror *mirror, const char *before, const char *after,
                      void (*done)(const struct git_range *range, const struct err *err, void *arg),
                      void *arg, struct err *err);
+
+/* What differs between two commits as a whole, whatever happened in between; a file that was
+ * renamed is there under both names. */
+struct git_paths {
+    struct strv paths; /* relative to the root, valid UTF-8 */
+    bool complete;     /* false: more than 1,000 or 64 KiB of them, one that is no UTF-8, or a
+                          commit is not there: then `paths` are some of them, or none */
+};
+int git_mirror_paths(struct git_mirror *mirror, const char *before, const char *after,
+                     void (*done)(const struct git_paths *paths, void *arg), void *arg,
+                     struct err *err);
 
 /* A clean checkout of exactly `commit` into the empty folder `dir`: files 0644 or 0755, folders
  * 0755, symbolic links as they are, an empty folder for a submodule, no .git. The bytes are those

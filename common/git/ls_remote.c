@@ -10,6 +10,7 @@
 
 struct ls_remote {
     char *url;
+    unsigned kinds;
     void (*done)(const struct git_ref *refs, size_t count, const struct err *err, void *arg);
     void *arg;
 };
@@ -17,7 +18,19 @@ struct ls_remote {
 struct refs {
     struct git_ref *items;
     size_t count, cap;
+    unsigned kinds;
 };
+
+/* ls-remote's patterns match the end of a name too, as that of a branch `x/refs/tags/y`. */
+static bool is_wanted(unsigned kinds, const char *name)
+{
+    if (str_starts(name, "refs/heads/"))
+        return kinds & GIT_BRANCHES;
+    if (str_starts(name, "refs/tags/"))
+        return kinds & GIT_TAGS;
+    return kinds & GIT_PULL_REQUESTS &&
+           (str_starts(name, "refs/pull/") || str_starts(name, "refs/merge-requests/"));
+}
 
 /* `<commit>\t<name>`. A tag's `<name>^{}` follows it and gives the commit that it names. */
 static int add_line(struct refs *refs, const char *line, size_t len, struct err *err)
@@ -37,14 +50,15 @@ static int add_line(struct refs *refs, const char *line, size_t len, struct err 
         return 0;
     memcpy(ref.name, tab + 1, name_len);
     memcpy(ref.commit, line, commit_len);
-    if (!git_commit_is_name(ref.commit) || !str_starts(ref.name, "refs/"))
+    if (!git_commit_is_name(ref.commit) || !is_wanted(refs->kinds, ref.name))
         return 0;
     if (peeled && refs->count > 0 && str_eq(refs->items[refs->count - 1].name, ref.name)) {
         refs->items[refs->count - 1] = ref;
         return 0;
     }
     if (refs->count == REFS_MAX)
-        return err_set(err, ERR_LIMIT, "it has more than %d branches and tags", REFS_MAX);
+        return err_set(err, ERR_LIMIT, "it has more than %d branches, tags and pull requests",
+                       REFS_MAX);
     if (refs->count == refs->cap) {
         refs->cap = refs->cap ? refs->cap * 2 : 16;
         refs->items = mem_realloc(refs->items, refs->cap, sizeof(*refs->items));
@@ -71,7 +85,7 @@ static void on_done(const struct git_run_result *result, void *arg)
 {
     struct ls_remote *call = arg;
     struct err err = result->err;
-    struct refs refs = {0};
+    struct refs refs = {.kinds = call->kinds};
 
     if (result->ok && parse(&refs, result->out, result->out_len, &err) != 0)
         err_wrap(&err, "'%s'", call->url);
@@ -84,26 +98,51 @@ static void on_done(const struct git_run_result *result, void *arg)
     free(call);
 }
 
-int git_ls_remote(struct loop *loop, const struct git_remote *remote,
+static void build_args(struct strv *args, const char *url, unsigned kinds)
+{
+    strv_add(args, "ls-remote");
+    strv_add(args, "--quiet");
+    if (!(kinds & GIT_PULL_REQUESTS)) { /* the server leaves the others out */
+        if (kinds & GIT_BRANCHES)
+            strv_add(args, "--heads");
+        if (kinds & GIT_TAGS)
+            strv_add(args, "--tags");
+    }
+    strv_add(args, "--end-of-options");
+    strv_add(args, url);
+    if (!(kinds & GIT_PULL_REQUESTS))
+        return;
+    if (kinds & GIT_BRANCHES)
+        strv_add(args, "refs/heads/*");
+    if (kinds & GIT_TAGS)
+        strv_add(args, "refs/tags/*");
+    strv_add(args, "refs/pull/*/head");
+    strv_add(args, "refs/merge-requests/*/head");
+}
+
+int git_ls_remote(struct loop *loop, const struct git_remote *remote, unsigned kinds,
                   void (*done)(const struct git_ref *refs, size_t count, const struct err *err,
                                void *arg),
                   void *arg, struct err *err)
 {
     struct ls_remote *call = mem_alloc(sizeof(*call));
-    const char *const args[] = {"ls-remote",        "--quiet",   "--heads", "--tags",
-                                "--end-of-options", remote->url, NULL};
+    struct strv args = {0};
+
+    build_args(&args, remote->url, kinds);
     const struct git_run_opts opts = {
-        .args = args,
+        .args = (const char *const *)args.items,
         .remote = remote,
         .out_limit = OUTPUT_MAX,
         .done = on_done,
         .arg = call,
     };
-
     call->url = mem_strdup(remote->url);
+    call->kinds = kinds;
     call->done = done;
     call->arg = arg;
-    if (git_run(NULL, loop, &opts, err) == 0)
+    const int rc = git_run(NULL, loop, &opts, err);
+    strv_release(&args);
+    if (rc == 0)
         return 0;
     free(call->url);
     free(call);

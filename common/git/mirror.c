@@ -1,5 +1,6 @@
 #include "git/mirror.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,12 @@ static void on_idle(void *arg)
 
 struct git_mirror *git_mirror_new(struct loop *loop, const char *dir, const char *url)
 {
+    return git_mirror_new_shallow(loop, dir, url, 0);
+}
+
+struct git_mirror *git_mirror_new_shallow(struct loop *loop, const char *dir, const char *url,
+                                          uint32_t depth)
+{
     struct git_mirror *mirror = mem_alloc(sizeof(*mirror));
     char hash[SHA256_HEX_SIZE];
 
@@ -27,7 +34,9 @@ struct git_mirror *git_mirror_new(struct loop *loop, const char *dir, const char
     mirror->loop = loop;
     mirror->dir = mem_strdup(dir);
     mirror->url = mem_strdup(url);
-    mirror->path = mem_printf("%s/%.32s.git", dir, hash);
+    mirror->depth = depth;
+    mirror->path = depth ? mem_printf("%s/%.32s-%" PRIu32 ".git", dir, hash, depth)
+                         : mem_printf("%s/%.32s.git", dir, hash);
     mirror->marker = mem_printf("%s/gantry-broken", mirror->path);
     mirror->holds = 1;
     pthread_mutex_init(&mirror->lock, NULL);
@@ -164,7 +173,9 @@ struct checkout_job {
     char *commit;
     char *dir;
     int64_t timeout_ms;
+    struct git_found found;
     struct err err;
+    mirror_checked_out_fn *found_done; /* or */
     void (*done)(const struct err *err, void *arg);
     void *arg;
 };
@@ -177,23 +188,32 @@ static void mark_broken(const struct git_mirror *mirror)
         fclose(file);
 }
 
+static int take_reader(void *arg, struct git_objects **out, struct err *err)
+{
+    const struct checkout_job *job = arg;
+
+    return mirror_reader_take(job->mirror, job->timeout_ms, out, err);
+}
+
+static void give_reader(void *arg, struct git_objects *reader)
+{
+    mirror_reader_give(((const struct checkout_job *)arg)->mirror, reader);
+}
+
 static void checkout_work(void *arg)
 {
     struct checkout_job *job = arg;
-    struct git_objects *reader;
+    const struct git_readers readers = {take_reader, give_reader, job};
 
     if (!mirror_exists(job->mirror)) {
         err_set(&job->err, ERR_NOT_FOUND, "there is no mirror of '%s' yet", job->mirror->url);
         return;
     }
-    if (mirror_reader_take(job->mirror, job->timeout_ms, &reader, &job->err) != 0)
-        return;
-    if (git_checkout_write(reader, job->commit, job->dir, &job->err) != 0) {
+    if (git_checkout_write(&readers, job->commit, job->dir, &job->found, &job->err) != 0) {
         err_wrap(&job->err, "cannot check out %s of '%s'", job->commit, job->mirror->url);
         if (job->err.code == ERR_UNAVAILABLE)
             mark_broken(job->mirror);
     }
-    mirror_reader_give(job->mirror, reader);
 }
 
 static void checkout_done(void *arg)
@@ -201,28 +221,59 @@ static void checkout_done(void *arg)
     struct checkout_job *job = arg;
 
     mirror_readers_used(job->mirror);
-    if (!job->mirror->dead)
-        job->done(job->err.code == ERR_NONE ? NULL : &job->err, job->arg);
+    const struct err *err = job->err.code == ERR_NONE ? NULL : &job->err;
+    if (!job->mirror->dead && job->found_done)
+        job->found_done(&job->found, err, job->arg);
+    else if (!job->mirror->dead)
+        job->done(err, job->arg);
     mirror_release(job->mirror);
+    git_found_release(&job->found);
     free(job->commit);
     free(job->dir);
     free(job);
+}
+
+static struct checkout_job *checkout_start(struct git_mirror *mirror, const char *commit,
+                                           const char *dir, int64_t timeout_ms, struct err *err)
+{
+    if (!git_commit_is_name(commit)) {
+        err_set(err, ERR_INVALID, "'%.80s' is no full commit name", commit ? commit : "");
+        return NULL;
+    }
+    struct checkout_job *job = mem_alloc(sizeof(*job));
+    job->mirror = mirror;
+    job->commit = mem_strdup(commit);
+    job->dir = mem_strdup(dir);
+    job->timeout_ms = timeout_ms > 0 ? timeout_ms : CHECKOUT_TIMEOUT_MS;
+    mirror_hold(mirror);
+    return job;
 }
 
 int git_mirror_checkout(struct git_mirror *mirror, const char *commit, const char *dir,
                         int64_t timeout_ms, void (*done)(const struct err *err, void *arg),
                         void *arg, struct err *err)
 {
-    if (!git_commit_is_name(commit))
-        return err_set(err, ERR_INVALID, "'%.80s' is no full commit name", commit ? commit : "");
-    struct checkout_job *job = mem_alloc(sizeof(*job));
-    job->mirror = mirror;
-    job->commit = mem_strdup(commit);
-    job->dir = mem_strdup(dir);
-    job->timeout_ms = timeout_ms > 0 ? timeout_ms : CHECKOUT_TIMEOUT_MS;
+    struct checkout_job *job = checkout_start(mirror, commit, dir, timeout_ms, err);
+
+    if (!job)
+        return -1;
     job->done = done;
     job->arg = arg;
-    mirror_hold(mirror);
+    loop_work(mirror->loop, checkout_work, checkout_done, job);
+    return 0;
+}
+
+int mirror_checkout(struct git_mirror *mirror, const char *commit, const char *dir,
+                    int64_t timeout_ms, bool want_pointers, mirror_checked_out_fn *done, void *arg,
+                    struct err *err)
+{
+    struct checkout_job *job = checkout_start(mirror, commit, dir, timeout_ms, err);
+
+    if (!job)
+        return -1;
+    job->found.want_pointers = want_pointers;
+    job->found_done = done;
+    job->arg = arg;
     loop_work(mirror->loop, checkout_work, checkout_done, job);
     return 0;
 }

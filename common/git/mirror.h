@@ -5,11 +5,11 @@
 
 #include <pthread.h>
 
+#include "git/checkout.h"
 #include "git/git.h"
-#include "git/objects.h"
 #include "git/run.h"
 
-#define MIRROR_READERS_IDLE 2
+#define MIRROR_READERS_IDLE 4
 
 struct mirror_update;
 
@@ -17,6 +17,7 @@ struct git_mirror {
     struct loop *loop;
     char *dir;
     char *url;
+    uint32_t depth; /* 0: complete */
     char *path;
     char *marker;   /* a file in the mirror that says: broken, make it again */
     unsigned holds; /* 1 for the owner, 1 for each job or process under way */
@@ -43,6 +44,13 @@ bool mirror_has(struct git_mirror *mirror, const char *commit, int64_t timeout_m
 
 /* Loop thread: readers that nobody used for a while are ended. */
 void mirror_readers_used(struct git_mirror *mirror);
+
+/* git_mirror_checkout() that also says what it found (it may be emptied; valid until the callback
+ * returns). */
+typedef void mirror_checked_out_fn(struct git_found *found, const struct err *err, void *arg);
+int mirror_checkout(struct git_mirror *mirror, const char *commit, const char *dir,
+                    int64_t timeout_ms, bool want_pointers, mirror_checked_out_fn *done, void *arg,
+                    struct err *err);
 
 struct mirror_update *mirror_update_new(struct git_mirror *mirror);
 void mirror_update_end(

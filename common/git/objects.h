@@ -35,6 +35,9 @@ bool git_objects_usable(const struct git_objects *objects, const char *git_dir);
 /* Asks for an object by any name that git knows; at most GIT_OBJECTS_AHEAD unanswered ones. */
 #define GIT_OBJECTS_AHEAD 128
 int git_objects_ask(struct git_objects *objects, const char *name, struct err *err);
+/* Sends what was asked at once instead of with the next wait for an answer: git then works while
+ * its caller does something else. */
+int git_objects_send(struct git_objects *objects, struct err *err);
 /* The next answer, in the order asked. Its content must be read whole with git_objects_read(). */
 int git_objects_next(struct git_objects *objects, struct git_object *out, struct err *err);
 /* Exactly `len` bytes of content, or a part: *data points to at most `max`, valid until the next

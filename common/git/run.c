@@ -2,8 +2,11 @@
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -12,6 +15,7 @@
 
 #define MESSAGE_LIMIT 16384
 #define GRACE_MS      2000
+#define NO_HOME       "HOME=/nonexistent"
 
 struct git_run {
     struct loop_child *child;
@@ -22,18 +26,40 @@ struct git_run {
     struct buf message;
     bool truncated;
     int64_t timeout_ms;
+    uint64_t file_limit;
     void (*done)(const struct git_run_result *result, void *arg);
     void *arg;
 };
+
+void git_remote_copy(struct git_remote *out, const struct git_remote *remote)
+{
+    *out = *remote;
+    out->url = mem_strdup(remote->url);
+    out->ssh_dir = mem_strdup(remote->ssh_dir);
+    out->ca_file = mem_strdup(remote->ca_file);
+    out->secret = remote->secret
+                      ? mem_dup(remote->secret, remote->secret_len ? remote->secret_len : 1)
+                      : NULL;
+}
+
+void git_remote_release(struct git_remote *remote)
+{
+    if (remote->secret)
+        mem_wipe((char *)remote->secret, remote->secret_len);
+    free((char *)remote->secret);
+    free((char *)remote->url);
+    free((char *)remote->ssh_dir);
+    free((char *)remote->ca_file);
+    *remote = (struct git_remote){0};
+}
 
 void git_environment(struct strv *env)
 {
     /* What an operator sets for a service to reach the outside. */
     static const char *const passed[] = {
-        "PATH",         "TMPDIR",         "http_proxy", "https_proxy",     "HTTPS_PROXY",
-        "all_proxy",    "no_proxy",       "NO_PROXY",   "ALL_PROXY",       "SSL_CERT_FILE",
-        "SSL_CERT_DIR", "GIT_SSL_CAINFO", "TZDIR",      "LD_LIBRARY_PATH", "SSH_AUTH_SOCK",
-    };
+        "PATH",      "TMPDIR",          "http_proxy",    "https_proxy",  "HTTPS_PROXY",
+        "all_proxy", "no_proxy",        "NO_PROXY",      "ALL_PROXY",    "SSL_CERT_DIR",
+        "TZDIR",     "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSH_AUTH_SOCK"};
 
     for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++) {
         const char *value = getenv(passed[i]);
@@ -41,7 +67,7 @@ void git_environment(struct strv *env)
             strv_addf(env, "%s=%s", passed[i], value);
     }
     strv_add(env, "LC_ALL=C");
-    strv_add(env, "HOME=/nonexistent");
+    strv_add(env, NO_HOME);
     strv_add(env, "GIT_CONFIG_NOSYSTEM=1");
     strv_add(env, "GIT_CONFIG_GLOBAL=/dev/null");
     strv_add(env, "GIT_ATTR_NOSYSTEM=1");
@@ -86,28 +112,37 @@ void git_options(struct strv *args)
         strv_add(args, options[i]);
 }
 
-/* The most telling line of what git said: its first `fatal:` or `error:`, else the last one. */
+/* The last line that is not empty of the first `len` bytes. */
+static const char *last_line(const char *text, size_t len)
+{
+    while (len > 0 && isspace((unsigned char)text[len - 1]))
+        len--;
+    while (len > 0 && text[len - 1] != '\n')
+        len--;
+    return text + len;
+}
+
+/* The most telling line of what git said: of Git LFS what became of the first object, else the
+ * first `fatal:` or `error:`, else the last one. Where ssh failed, git says only that, and ssh said
+ * why before it. */
 static void pick_line(const char *text, char *out, size_t size)
 {
-    static const char *const marks[] = {"fatal: ", "error: ", "ERROR: ", "remote: "};
+    static const char *const marks[] = {
+        "error transferring ", "batch response: ", "fatal: ", "error: ", "ERROR: ", "remote: "};
+    static const char ssh_failed[] = "fatal: Could not read from remote repository";
     const char *line = NULL;
 
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]) && !line; i++) {
         const char *at = strstr(text, marks[i]);
-        if (at && (at == text || at[-1] == '\n'))
+        if (at && at > text && str_starts(at, ssh_failed))
+            line = last_line(text, (size_t)(at - text));
+        else if (at && (at == text || at[-1] == '\n'))
             line = at + strlen(marks[i]);
     }
-    if (!line) {
-        size_t end = strlen(text);
-        while (end > 0 && isspace((unsigned char)text[end - 1]))
-            end--;
-        size_t begin = end;
-        while (begin > 0 && text[begin - 1] != '\n')
-            begin--;
-        line = text + begin;
-    }
+    if (!line)
+        line = last_line(text, strlen(text));
     size_t n = 0;
-    while (line[n] && line[n] != '\n' && n + 1 < size) {
+    while (line[n] && line[n] != '\n' && line[n] != '\r' && n + 1 < size) {
         out[n] = iscntrl((unsigned char)line[n]) || line[n] < 0 ? '?' : line[n];
         n++;
     }
@@ -165,6 +200,8 @@ static void describe(const struct git_run *run, const struct loop_child_exit *ex
     else
         err_set(err, classify(buf_cstr(&run->message)), "git %s of '%s' failed: %s", run->what,
                 run->url, line[0] ? line : "it gave no reason");
+    if (strstr(buf_cstr(&run->message), "'lfs' is not a git command"))
+        err_set(err, ERR_NOT_FOUND, "Git LFS is not there: install the package git-lfs beside git");
     if (strstr(buf_cstr(&run->message), "dubious ownership"))
         err_wrap(err, "the repository belongs to another user than this service runs as");
 }
@@ -197,6 +234,12 @@ static void on_exit_(struct loop_child *child, const struct loop_child_exit *exi
     run_free(run);
 }
 
+/* With it goes an ssh key's file. */
+static void on_abandoned(void *arg)
+{
+    run_free(arg);
+}
+
 static void on_out(struct loop_child *child, const char *data, size_t len, void *arg)
 {
     struct git_run *run = arg;
@@ -215,25 +258,53 @@ static void on_message(struct loop_child *child, const char *data, size_t len, v
     buf_add(&run->message, data, len);
 }
 
-static int inherit_auth(void *arg)
+/* SIGTERM with its parent, at which git ends what it started, too: nobody keeps its deadline any
+ * more. */
+static int before_exec(void *arg)
 {
-    const struct git_auth *auth = arg;
+    const struct git_run *run = arg;
+    const struct rlimit limit = {run->file_limit, run->file_limit};
 
-    return dup2(auth->fd, GIT_AUTH_FD) < 0 ? -1 : 0;
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0)
+        return -1;
+    if (run->file_limit > 0 && setrlimit(RLIMIT_FSIZE, &limit) != 0)
+        return -1;
+    return run->auth.fd >= 0 && dup2(run->auth.fd, GIT_AUTH_FD) < 0 ? -1 : 0;
+}
+
+/* A repository that belongs to another user is read all the same. */
+static void trust_owner(struct strv *args, const struct git_run_opts *opts)
+{
+    struct git_url url;
+
+    if (opts->remote && opts->remote->trust_owner &&
+        git_url_parse(&url, opts->remote->url, NULL) == 0 && url.scheme == GIT_FILE)
+        strv_add(args, "--upload-pack=git -c safe.directory=* upload-pack");
 }
 
 static void build_args(struct strv *args, const struct git_run_opts *opts)
 {
-    struct git_url url;
-
+    for (const char *const *config = opts->config; config && *config; config++) {
+        strv_add(args, "-c");
+        strv_add(args, *config);
+    }
     if (opts->git_dir)
         strv_addf(args, "--git-dir=%s", opts->git_dir);
     strv_add(args, opts->args[0]);
-    if (opts->remote && opts->remote->trust_owner &&
-        git_url_parse(&url, opts->remote->url, NULL) == 0 && url.scheme == GIT_FILE)
-        strv_add(args, "--upload-pack=git -c safe.directory=* upload-pack");
+    if (str_eq(opts->args[0], "fetch") || str_eq(opts->args[0], "ls-remote"))
+        trust_owner(args, opts);
     for (const char *const *arg = opts->args + 1; *arg; arg++)
         strv_add(args, *arg);
+}
+
+/* The repository, or what is to become one. */
+static const char *about(const struct git_run_opts *opts)
+{
+    const char *last = opts->git_dir;
+
+    for (size_t i = 0; !opts->git_dir && opts->args[i]; i++)
+        last = opts->args[i];
+    return last;
 }
 
 static struct git_run *run_new(const struct git_run_opts *opts)
@@ -243,10 +314,11 @@ static struct git_run *run_new(const struct git_run_opts *opts)
 
     git_auth_init(&run->auth);
     run->what = mem_strdup(opts->args[0]);
-    run->url = mem_strdup(opts->remote ? opts->remote->url : opts->git_dir);
+    run->url = mem_strdup(opts->remote ? opts->remote->url : about(opts));
     run->timeout_ms = opts->timeout_ms > 0 ? opts->timeout_ms
                       : remote_ms > 0      ? remote_ms
                                            : GIT_TIMEOUT_MS;
+    run->file_limit = opts->file_limit;
     run->done = opts->done;
     run->arg = opts->arg;
     buf_init(&run->out, opts->out_limit);
@@ -264,6 +336,12 @@ int git_run(struct git_run **out, struct loop *loop, const struct git_run_opts *
     if (out)
         *out = NULL;
     git_environment(&env);
+    for (size_t i = 0; i < env.count && opts->home; i++) {
+        if (str_eq(env.items[i], NO_HOME)) {
+            free(env.items[i]);
+            env.items[i] = mem_printf("HOME=%s", opts->home);
+        }
+    }
     git_options(&args);
     if (opts->remote && git_auth_prepare(&run->auth, opts->remote, &args, &env, err) != 0)
         goto out;
@@ -276,9 +354,10 @@ int git_run(struct git_run **out, struct loop *loop, const struct git_run_opts *
         .on_output = opts->out_limit > 0 ? on_out : NULL,
         .on_error_output = on_message,
         .on_exit = on_exit_,
+        .on_abandoned = on_abandoned,
         .arg = run,
-        .pre_exec = run->auth.fd >= 0 ? inherit_auth : NULL,
-        .pre_exec_arg = &run->auth,
+        .pre_exec = before_exec,
+        .pre_exec_arg = run,
         .pre_exec_shares = true,
     };
     if (loop_child_start(&run->child, loop, &child, err) != 0) {
@@ -294,6 +373,11 @@ out:
     if (rc != 0)
         run_free(run);
     return rc;
+}
+
+void git_run_stop(struct git_run *run)
+{
+    loop_child_stop(run->child);
 }
 
 void git_run_drop(struct git_run *run)

@@ -1,8 +1,10 @@
 /* DESIGN: requests that find their commit in the mirror end at once. The others wait in `waiting`;
  * a round takes all of them: lock -> make the mirror if needed -> fetch branches and tags -> look
- * for the commits asked for -> fetch those still missing by name -> answer. */
+ * for the commits asked for -> fetch those still missing by name -> answer. A shallow mirror asks
+ * by name first, and becomes complete if that does not bring a commit. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@
 #define MAINTENANCE_EVERY      50
 #define MAINTENANCE_TIMEOUT_MS (20 * 60 * 1000)
 #define MESSAGE_BYTES          1024
+#define DEPTH_WHOLE            2147483647u /* git's word for all of it */
 
 struct request {
     struct request *next;
@@ -41,6 +44,7 @@ struct mirror_update {
     bool fresh;   /* the mirror was made in this round */
     bool remade;  /* ... because it was broken: once a round */
     bool by_name; /* commits were fetched by name already */
+    bool whole;   /* a shallow mirror is made complete */
     struct err err;
     struct loop_timer *lock_timer;
     struct git_run *run;
@@ -63,11 +67,7 @@ struct mirror_update *mirror_update_new(struct git_mirror *mirror)
 
 static void request_free(struct request *request)
 {
-    if (request->remote.secret)
-        mem_wipe((char *)request->remote.secret, request->remote.secret_len);
-    free((char *)request->remote.secret);
-    free((char *)request->remote.url);
-    free((char *)request->remote.ssh_dir);
+    git_remote_release(&request->remote);
     free(request->commit);
     free(request);
 }
@@ -200,6 +200,7 @@ static void lookup_work(void *arg)
 }
 
 static void lookup_done(void *arg);
+static void fetch_whole(struct mirror_update *update);
 
 static void lookup(struct mirror_update *update)
 {
@@ -207,24 +208,29 @@ static void lookup(struct mirror_update *update)
     loop_work(update->mirror->loop, lookup_work, lookup_done, update);
 }
 
-static void on_fetched(const struct git_run_result *result, void *arg)
+static void fetch_failed(struct mirror_update *update, const struct git_run_result *result)
 {
-    struct mirror_update *update = arg;
-
-    update->run = NULL;
-    if (result->ok) {
-        lookup(update);
-        return;
-    }
     if (!update->fresh && !update->remade && blames_mirror(result->message)) {
         log_warn("mirror is broken and is made again", LOG_S("mirror", update->mirror->path),
                  LOG_S("url", update->mirror->url), LOG_E(&result->err));
         update->remade = true;
+        update->by_name = false;
         prepare(update);
         return;
     }
     update->err = result->err;
     round_end(update);
+}
+
+static void on_fetched(const struct git_run_result *result, void *arg)
+{
+    struct mirror_update *update = arg;
+
+    update->run = NULL;
+    if (result->ok)
+        lookup(update);
+    else
+        fetch_failed(update, result);
 }
 
 /* Servers refuse a commit that they do not have, or that no branch reaches: that is no fault. */
@@ -241,8 +247,7 @@ static void on_fetched_by_name(const struct git_run_result *result, void *arg)
         for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
             refused = refused || strstr(result->message, refusals[i]);
         if (!refused) {
-            update->err = result->err;
-            round_end(update);
+            fetch_failed(update, result);
             return;
         }
     }
@@ -267,6 +272,8 @@ static void fetch(struct mirror_update *update, const struct strv *specs,
         strv_add(&args, options[i]);
     if (done == on_fetched)
         strv_add(&args, "--prune");
+    if (mirror->depth)
+        strv_addf(&args, "--depth=%" PRIu32, update->whole ? DEPTH_WHOLE : mirror->depth);
     strv_add(&args, "--end-of-options");
     strv_add(&args, mirror->url);
     for (size_t i = 0; i < specs->count; i++)
@@ -281,6 +288,15 @@ static void fetch(struct mirror_update *update, const struct strv *specs,
     if (git_run(&update->run, mirror->loop, &opts, &update->err) != 0)
         round_end(update);
     strv_release(&args);
+}
+
+static bool lacks_one(const struct mirror_update *update)
+{
+    for (const struct request *r = update->round; r; r = r->next) {
+        if (r->commit[0] && !r->found)
+            return true;
+    }
+    return false;
 }
 
 static void lookup_done(void *arg)
@@ -298,6 +314,8 @@ static void lookup_done(void *arg)
     }
     if (specs.count > 0)
         fetch(update, &specs, on_fetched_by_name);
+    else if (mirror->depth && !update->whole && lacks_one(update))
+        fetch_whole(update);
     else
         round_end(update);
 out:
@@ -313,6 +331,24 @@ static void fetch_all(struct mirror_update *update)
     strv_add(&specs, "+refs/tags/*:refs/tags/*");
     fetch(update, &specs, on_fetched);
     strv_release(&specs);
+}
+
+static void fetch_whole(struct mirror_update *update)
+{
+    update->whole = true;
+    fetch_all(update);
+}
+
+static void begin_fetch(struct mirror_update *update)
+{
+    bool named = true;
+
+    for (const struct request *r = update->round; r; r = r->next)
+        named = named && r->commit[0];
+    if (update->mirror->depth && named)
+        lookup(update);
+    else
+        fetch_all(update);
 }
 
 /* ---- the lock, and making the mirror ---- */
@@ -334,7 +370,7 @@ static void on_made(const struct git_run_result *result, void *arg)
         return;
     }
     update->fresh = true;
-    fetch_all(update);
+    begin_fetch(update);
 }
 
 static void make(struct mirror_update *update)
@@ -419,7 +455,7 @@ static void prepare_done(void *arg)
     else if (!mirror_exists(mirror))
         make(update);
     else
-        fetch_all(update);
+        begin_fetch(update);
 out:
     mirror_release(mirror);
 }
@@ -437,7 +473,7 @@ static void round_begin(struct mirror_update *update)
     update->round = update->waiting;
     update->waiting = NULL;
     update->waiting_end = &update->waiting;
-    update->locked = update->fresh = update->remade = update->by_name = false;
+    update->locked = update->fresh = update->remade = update->by_name = update->whole = false;
     update->err.code = ERR_NONE;
     const int64_t timeout_ms = update->round->remote.timeout_ms;
     update->deadline_ms = clock_mono_ms() + (timeout_ms > 0 ? timeout_ms : GIT_TIMEOUT_MS);
@@ -486,12 +522,7 @@ int git_mirror_update(struct git_mirror *mirror, const struct git_remote *remote
     struct request *request = mem_alloc(sizeof(*request));
     request->mirror = mirror;
     request->commit = mem_strdup(commit ? commit : "");
-    request->remote = *remote;
-    request->remote.url = mem_strdup(remote->url);
-    request->remote.ssh_dir = mem_strdup(remote->ssh_dir);
-    request->remote.secret =
-        remote->secret ? mem_dup(remote->secret, remote->secret_len ? remote->secret_len : 1)
-                       : NULL;
+    git_remote_copy(&request->remote, remote);
     request->done = done;
     request->arg = arg;
     mirror_hold(mirror);

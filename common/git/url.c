@@ -163,6 +163,85 @@ char *git_url_identity(const char *url)
                       (int)len, path);
 }
 
+static const char *port_of(const struct git_url *url)
+{
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]) && !url->port[0]; i++) {
+        if (schemes[i].scheme == url->scheme)
+            return schemes[i].port;
+    }
+    return url->port;
+}
+
+bool git_url_same_server(const char *a, const char *b)
+{
+    struct git_url first, second;
+
+    return git_url_parse(&first, a, NULL) == 0 && git_url_parse(&second, b, NULL) == 0 &&
+           first.scheme == second.scheme && str_eq(first.host, second.host) &&
+           str_eq(port_of(&first), port_of(&second));
+}
+
+/* Drops the last part of a URL as git does: behind the last slash, else behind the last colon. */
+static bool drop_last(char *url, char *joint)
+{
+    char *slash = strrchr(url, '/');
+    char *colon = strrchr(url, ':');
+
+    if (!slash && !colon)
+        return false;
+    *joint = slash ? '/' : ':';
+    *(slash ? slash : colon) = '\0';
+    return true;
+}
+
+char *git_url_resolve(const char *parent, const char *url, struct err *err)
+{
+    struct git_url base, found;
+    char joint = '/';
+
+    if (!str_starts(url, "./") && !str_starts(url, "../"))
+        return git_url_parse(&found, url, err) == 0 ? mem_strdup(url) : NULL;
+    if (git_url_parse(&base, parent, err) != 0)
+        return NULL;
+    char *at = mem_strdup(parent);
+    size_t len = strlen(at);
+    if (len > 0 && at[len - 1] == '/')
+        at[len - 1] = '\0';
+    bool inside = true;
+    for (;;) {
+        if (str_starts(url, "../")) {
+            url += 3;
+            inside = inside && drop_last(at, &joint);
+        } else if (str_starts(url, "./")) {
+            url += 2;
+        } else {
+            break;
+        }
+    }
+    char *whole = mem_printf("%s%c%s", at, joint, url);
+    free(at);
+    len = strlen(whole);
+    if (len > 0 && whole[len - 1] == '/')
+        whole[len - 1] = '\0';
+    if (inside && git_url_parse(&found, whole, NULL) == 0 && found.scheme == base.scheme &&
+        str_eq(found.host, base.host) && str_eq(found.port, base.port))
+        return whole;
+    free(whole);
+    bad(err, "leads out of the server that it is relative to");
+    return NULL;
+}
+
+char *git_url_like(const char *top, const char *url)
+{
+    struct git_url first, second;
+
+    if (git_url_parse(&first, top, NULL) != 0 || git_url_parse(&second, url, NULL) != 0 ||
+        first.scheme != GIT_HTTPS || second.scheme != GIT_SSH || !str_eq(first.host, second.host))
+        return mem_strdup(url);
+    return mem_printf("https://%s%s%s%s%s", first.host, first.port[0] ? ":" : "", first.port,
+                      second.path[0] == '/' ? "" : "/", second.path);
+}
+
 bool git_commit_is_name(const char *s)
 {
     const size_t len = s ? strlen(s) : 0;

@@ -140,15 +140,30 @@ const struct watched *catalog_find(const struct catalog *catalog, const char *pi
     return NULL;
 }
 
-void catalog_touch(struct catalog *catalog, int32_t partition)
+bool watched_filters_paths(const struct watched *watched)
+{
+    return watched->source->paths_include.count > 0 || watched->source->paths_exclude.count > 0;
+}
+
+void catalog_each(const struct catalog *catalog, void (*fn)(struct watched *watched, void *arg),
+                  void *arg)
 {
     for (struct map_iter it = {0}; map_next(catalog->pipelines, &it);) {
         const struct entry *entry = it.value;
-        for (size_t i = 0; i < entry->count; i++) {
-            if (entry->sources[i].partition == partition)
-                entry->sources[i].fresh = true;
-        }
+        for (size_t i = 0; i < entry->count; i++)
+            fn(&entry->sources[i], arg);
     }
+}
+
+static void touch(struct watched *watched, void *arg)
+{
+    if (watched->partition == *(const int32_t *)arg)
+        watched->fresh = true;
+}
+
+void catalog_touch(struct catalog *catalog, int32_t partition)
+{
+    catalog_each(catalog, touch, &partition);
 }
 
 size_t catalog_pipelines(const struct catalog *catalog)

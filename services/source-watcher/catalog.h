@@ -14,8 +14,12 @@ struct watched {
     int32_t partition;
     const struct def_source *source;
     struct remote *remote;
-    bool fresh; /* not polled since it came, or since its partition came here */
+    bool fresh;  /* not polled since it came, or since its partition came here */
+    bool passed; /* the round under way came by it */
+    bool asked;  /* ... and it was asked for all that it follows */
 };
+/* Its releases depend on what a change touches. */
+bool watched_filters_paths(const struct watched *watched);
 
 struct catalog;
 struct catalog_handler {
@@ -32,6 +36,8 @@ int catalog_take(struct catalog *catalog, const struct bus_record *record, struc
 /* NULL: no such source now. */
 const struct watched *catalog_find(const struct catalog *catalog, const char *pipeline,
                                    const char *source);
+void catalog_each(const struct catalog *catalog, void (*fn)(struct watched *watched, void *arg),
+                  void *arg);
 /* Everything of a partition is to be polled soon. */
 void catalog_touch(struct catalog *catalog, int32_t partition);
 size_t catalog_pipelines(const struct catalog *catalog);

@@ -11,6 +11,7 @@
 
 struct heads {
     struct map *by_name; /* "pipeline\nsource\nref" -> struct head */
+    struct looks *looks;
 };
 
 struct heads *heads_new(void)
@@ -18,6 +19,7 @@ struct heads *heads_new(void)
     struct heads *heads = mem_alloc(sizeof(*heads));
 
     heads->by_name = map_new(free);
+    heads->looks = looks_new();
     return heads;
 }
 
@@ -26,7 +28,35 @@ void heads_free(struct heads *heads)
     if (!heads)
         return;
     map_free(heads->by_name);
+    looks_free(heads->looks);
     free(heads);
+}
+
+struct looks *heads_looks(struct heads *heads)
+{
+    return heads->looks;
+}
+
+const struct head *heads_find(const struct heads *heads, const char *pipeline, const char *source,
+                              const char *ref)
+{
+    char *key = mem_printf("%s\n%s\n%s", pipeline, source, ref);
+    const struct head *head = map_get(heads->by_name, key);
+
+    free(key);
+    return head;
+}
+
+/* What was there at a first look is where the first report goes on from. */
+static void begin_at_look(const struct heads *heads, struct head *head, const char *pipeline,
+                          const char *source, const char *ref)
+{
+    const char *commit = looks_commit(heads->looks, pipeline, source, ref);
+
+    if (!commit || head->in_flight > 0 || head->tip.commit[0])
+        return;
+    snprintf(head->last.commit, sizeof(head->last.commit), "%s", commit);
+    head->tip = head->last;
 }
 
 struct head *heads_get(struct heads *heads, const char *pipeline, const char *source,
@@ -41,6 +71,7 @@ struct head *heads_get(struct heads *heads, const char *pipeline, const char *so
         map_set(heads->by_name, key, head);
     }
     free(key);
+    begin_at_look(heads, head, pipeline, source, ref);
     return head;
 }
 
@@ -87,10 +118,14 @@ int heads_take(struct heads *heads, const struct bus_record *record, struct err 
     if (event_read_headers(&meta, record->headers, record->header_count, err) != 0 ||
         event_unpack((void **)&change, TOPIC_SOURCE, record->value, record->value_len, err) != 0)
         return -1;
-    struct head *head = heads_get(heads, change->pipeline, change->source, change->ref);
-    set_last(head, record->offset, record->timestamp_ms, change->after, meta.id);
-    if (head->in_flight == 0)
-        set_tip(head, &head->last);
+    if (change->look) {
+        looks_take(heads->looks, change, meta.id, record->timestamp_ms);
+    } else {
+        struct head *head = heads_get(heads, change->pipeline, change->source, change->ref);
+        set_last(head, record->offset, record->timestamp_ms, change->after, meta.id);
+        if (head->in_flight == 0)
+            set_tip(head, &head->last);
+    }
     event_free(change);
     return 0;
 }

@@ -1,5 +1,5 @@
 /* The commit last reported for each (pipeline, source, ref), as `source` has it, with what was
- * produced here and is not read back yet. */
+ * produced here and is not read back yet; and what was there at first looks. */
 #ifndef GANTRY_SOURCE_WATCHER_HEADS_H
 #define GANTRY_SOURCE_WATCHER_HEADS_H
 
@@ -8,10 +8,11 @@
 
 #include "base/map.h"
 #include "bus/bus.h"
+#include "looks.h"
 
 struct head_report {
-    char commit[65]; /* "": nothing was reported yet */
-    char id[64];     /* ce_id of that report */
+    char commit[65]; /* "": nothing was reported yet, nor was it there at a first look */
+    char id[64];     /* ce_id of that report; "": the commit is that of a first look */
 };
 
 struct head {
@@ -21,7 +22,7 @@ struct head {
     int64_t reported_ms;     /* Unix ms, as the broker has it */
     int64_t changed_ms;      /* monotonic: when `tip` last changed */
     unsigned in_flight;
-    char skipped[65]; /* a head that asked not to be built ([skip ci]) */
+    char unusable[65]; /* what a tag names, if that is no commit */
 };
 
 struct heads;
@@ -32,6 +33,10 @@ int heads_take(struct heads *heads, const struct bus_record *record, struct err 
 /* Lives as long as `heads`; with an empty commit when nothing is known. */
 struct head *heads_get(struct heads *heads, const char *pipeline, const char *source,
                        const char *ref);
+/* NULL: it was not asked for by heads_get() and nothing was reported. */
+const struct head *heads_find(const struct heads *heads, const char *pipeline, const char *source,
+                              const char *ref);
+struct looks *heads_looks(struct heads *heads);
 /* Pipeline, source and ref of a key met by heads_next(); valid until it is called again. */
 struct head_name {
     char pipeline[64], source[64], ref[1024];

@@ -211,7 +211,6 @@ static int check_signature(struct delivery *delivery, const char *body, size_t l
 
 struct fan_out {
     struct delivery *delivery;
-    bool skip;
     bool known_here; /* Kafka is there and all is read: what is known is known */
 };
 
@@ -229,6 +228,9 @@ static bool report_at_once(struct delivery *delivery, const struct watched *watc
         .pusher = push->pusher,
         .people = &push->people,
         .people_complete = true,
+        .paths = watched_filters_paths(watched) ? &push->paths : NULL,
+        .paths_complete = watched_filters_paths(watched) && push->paths_complete,
+        .skip = message_says_skip(push->message),
         .by_webhook = true,
     };
     struct err err;
@@ -258,13 +260,11 @@ static bool take_source(struct fan_out *out, const struct watched *watched, bool
                                   watched->source->name, push->ref);
     if (!out->known_here)
         return true;
-    if (out->skip) {
-        snprintf(head->skipped, sizeof(head->skipped), "%s", push->after);
-        return false;
-    }
     if (str_eq(head->tip.commit, push->after))
         return head->in_flight > 0;
     if (!exact || !push->people_complete || !str_eq(head->tip.commit, push->before))
+        return true;
+    if (push->before[0] && watched_filters_paths(watched) && !push->paths_complete)
         return true;
     return !report_at_once(delivery, watched, head);
 }
@@ -290,9 +290,7 @@ static void fan_out(struct delivery *delivery)
     struct hooks *hooks = delivery->hooks;
     struct watcher *watcher = hooks->watcher;
     const bool connected = bus_connected(watcher->svc->bus, NULL);
-    struct fan_out out = {.delivery = delivery,
-                          .skip = message_says_skip(delivery->push.message),
-                          .known_here = connected && watcher->caught_up};
+    struct fan_out out = {.delivery = delivery, .known_here = connected && watcher->caught_up};
 
     remotes_match(watcher->remotes, &delivery->push.identities, on_match, &out);
     delivery->fanned_out = true;
@@ -301,9 +299,7 @@ static void fan_out(struct delivery *delivery)
     else if (!watcher->caught_up)
         answer_unavailable(delivery, "the known heads are still being read: try again");
     else if (delivery->matched == 0)
-        answer_ignored(delivery, "no pipeline follows this branch of this repository");
-    else if (out.skip)
-        answer_ignored(delivery, "the commit's message asks not to be built");
+        answer_ignored(delivery, "no pipeline follows this ref of this repository");
     else if (delivery->waiting == 0)
         answer_done(delivery);
     else
@@ -331,13 +327,35 @@ static const char *event_of(const struct http_request *req, enum forge forge)
     return http_req_header(req, forge == FORGE_GITHUB ? "X-GitHub-Event" : "X-Gitlab-Event");
 }
 
-static bool is_push(enum forge forge, const char *event, const char *body, size_t len)
+struct event_name {
+    const char *name;
+    enum push_kind kind;
+};
+
+/* What the event is of; 0: nothing of interest. */
+static enum push_kind kind_of(enum forge forge, const char *event, const char *body, size_t len)
 {
-    if (forge != FORGE_GITLAB)
-        return str_eq(event, "push");
+    static const struct event_name github[] = {
+        {"push", PUSH_REF}, {"pull_request", PUSH_PULL_REQUEST}, {NULL, 0}};
+    static const struct event_name gitlab[] = {{"Push Hook", PUSH_REF},
+                                               {"Tag Push Hook", PUSH_REF},
+                                               {"Merge Request Hook", PUSH_PULL_REQUEST},
+                                               {NULL, 0}};
     /* A system hook says in its body alone what it is. */
-    return str_eq(event, "Push Hook") ||
-           (str_eq(event, "System Hook") && memmem(body, len, "\"object_kind\":\"push\"", 20));
+    static const struct event_name system[] = {
+        {"\"object_kind\":\"push\"", PUSH_REF},
+        {"\"object_kind\":\"tag_push\"", PUSH_REF},
+        {"\"object_kind\":\"merge_request\"", PUSH_PULL_REQUEST},
+        {NULL, 0}};
+    const bool in_body = forge == FORGE_GITLAB && str_eq(event, "System Hook");
+    const struct event_name *names = in_body ? system : forge == FORGE_GITLAB ? gitlab : github;
+
+    for (; names->name; names++) {
+        if (in_body ? memmem(body, len, names->name, strlen(names->name)) != NULL
+                    : str_eq(event, names->name))
+            return names->kind;
+    }
+    return 0;
 }
 
 static void delivery_id(struct delivery *delivery)
@@ -351,18 +369,16 @@ static void delivery_id(struct delivery *delivery)
         snprintf(delivery->id, sizeof(delivery->id), "%d:%s", (int)delivery->forge, id);
 }
 
-static void take_push(struct delivery *delivery, const char *json, size_t len)
+static void take_push(struct delivery *delivery, enum push_kind kind, const char *json, size_t len)
 {
     const struct push *push = &delivery->push;
     struct err err;
 
-    if (push_parse(&delivery->push, delivery->forge, json, len, &err) != 0) {
+    if (push_parse(&delivery->push, delivery->forge, kind, json, len, &err) != 0) {
         err_wrap(&err, "the payload cannot be used");
         answer_refused(delivery, 400, &err);
-    } else if (!push->after[0]) {
-        answer_ignored(delivery, "the branch was deleted");
-    } else if (!str_starts(push->ref, "refs/heads/")) {
-        answer_ignored(delivery, "only branches are followed");
+    } else if (push->nothing) {
+        answer_ignored(delivery, push->nothing);
     } else if (delivery->id[0] && deliveries_has(delivery->hooks->deliveries, delivery->id)) {
         answer_ignored(delivery, "this delivery was dealt with before");
     } else {
@@ -385,12 +401,13 @@ static void take_signed(struct delivery *delivery, const char *body, size_t len)
         answer_ignored(delivery, "pong");
         return;
     }
-    if (!is_push(delivery->forge, event, body, len)) {
-        answer_ignored(delivery, "only pushes are of interest");
+    const enum push_kind kind = kind_of(delivery->forge, event, body, len);
+    if (!kind) {
+        answer_ignored(delivery, "only pushes and pull requests are of interest");
         return;
     }
     if (type && strncasecmp(type, "application/json", 16) == 0) {
-        take_push(delivery, body, len);
+        take_push(delivery, kind, body, len);
         return;
     }
     if (!type || strncasecmp(type, "application/x-www-form-urlencoded", 33) != 0) {
@@ -403,7 +420,7 @@ static void take_signed(struct delivery *delivery, const char *body, size_t len)
     size_t json_len;
     char *json = push_form_payload(body, len, &json_len);
     if (json) {
-        take_push(delivery, json, json_len);
+        take_push(delivery, kind, json, json_len);
     } else {
         err_set(&err, ERR_INVALID, "the form has no field 'payload'");
         answer_refused(delivery, 400, &err);

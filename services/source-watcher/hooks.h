@@ -1,4 +1,5 @@
-/* POST /hooks/github, /hooks/gitlab, /hooks/gitea: push webhooks.
+/* POST /hooks/github, /hooks/gitlab, /hooks/gitea: webhooks of pushes and
+ * pull requests.
  *
  * A push whose `before` is the head known for a pipeline's source, and whose payload names
  * everybody, is reported at once; for any other the remote is asked. 202 only when Kafka has it. */

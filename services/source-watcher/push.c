@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "git/git.h"
 
@@ -13,6 +14,8 @@
  * did: a list that long may be cut. */
 #define GITHUB_COMMITS_CUT 20
 #define EMAIL_MAX          254
+#define PATHS_MAX          1000
+#define PATHS_BYTES_MAX    (64 * 1024)
 
 static const char *text(const json_t *object, const char *key)
 {
@@ -53,10 +56,8 @@ static int take_commit(char out[65], const json_t *root, const char *key, struct
     return 0;
 }
 
-static int take_ref(struct push *push, const json_t *root, struct err *err)
+static int take_ref(struct push *push, const char *ref, struct err *err)
 {
-    const char *ref = text(root, "ref");
-
     if (!str_starts(ref, "refs/") || strlen(ref) >= sizeof(push->ref))
         return err_set(err, ERR_INVALID, "'ref' is no full ref of at most 255 bytes");
     for (const char *p = ref; *p; p++) {
@@ -131,6 +132,71 @@ static void take_message(struct push *push, const json_t *commit)
     copy(push->subject, sizeof(push->subject), message, "\r\n");
 }
 
+/* ---- paths ---- */
+
+struct listing {
+    struct push *push;
+    struct map *seen;
+    size_t bytes;
+};
+
+/* False: the name may not be what it seems: one that is no UTF-8, or written with escapes. */
+static bool add_path(struct listing *listing, const char *path)
+{
+    if (str_empty(path) || *path == '"' || strstr(path, "\xef\xbf\xbd"))
+        return false;
+    if (map_get(listing->seen, path))
+        return true;
+    listing->bytes += strlen(path) + 1;
+    if (listing->push->paths.count == PATHS_MAX || listing->bytes > PATHS_BYTES_MAX)
+        return false;
+    map_set(listing->seen, path, listing);
+    strv_add(&listing->push->paths, path);
+    return true;
+}
+
+/* False: not all that the commit touches is listed. A merge is listed in different ways by
+ * different forges, often with nothing; nor does a commit say that it is one, but by its message.
+ */
+static bool add_paths(struct listing *listing, const json_t *commit)
+{
+    static const char *const keys[] = {"added", "removed", "modified"};
+    const json_t *path;
+    size_t i, count = 0;
+
+    if (str_starts(text(commit, "message"), "Merge "))
+        return false;
+    for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
+        const json_t *list = json_object_get(commit, keys[k]);
+        count += json_array_size(list);
+        json_array_foreach(list, i, path)
+        {
+            if (!add_path(listing, json_string_value(path)))
+                return false;
+        }
+    }
+    return count > 0;
+}
+
+static void take_paths(struct push *push, const json_t *commits)
+{
+    struct listing listing = {.push = push, .seen = map_new(NULL)};
+    const json_t *commit;
+    size_t i;
+
+    push->paths_complete = true;
+    json_array_foreach(commits, i, commit)
+    {
+        if (!add_paths(&listing, commit)) {
+            push->paths_complete = false;
+            break;
+        }
+    }
+    map_free(listing.seen);
+}
+
+/* ---- commits ---- */
+
 /* Everything between before and after is listed. */
 static bool list_is_whole(enum forge forge, const json_t *root, size_t count)
 {
@@ -145,6 +211,20 @@ static bool list_is_whole(enum forge forge, const json_t *root, size_t count)
         break;
     }
     return false;
+}
+
+/* Forges name the annotated tag itself as `after`; what is built is the commit that it names. */
+static void take_tagged_commit(struct push *push, const json_t *root)
+{
+    const char *commits[] = {text(json_object_get(root, "head_commit"), "id"),
+                             text(root, "checkout_sha")};
+
+    for (size_t i = 0; i < sizeof(commits) / sizeof(commits[0]); i++) {
+        if (git_commit_is_name(commits[i]) && !is_zero(commits[i])) {
+            copy(push->after, sizeof(push->after), commits[i], "");
+            return;
+        }
+    }
 }
 
 static void take_commits(struct push *push, enum forge forge, const json_t *root)
@@ -173,14 +253,21 @@ static void take_commits(struct push *push, enum forge forge, const json_t *root
     if (push->before[0])
         push->people_complete = complete && head_listed && !push->forced &&
                                 list_is_whole(forge, root, json_array_size(commits));
+    if (push->people_complete && push->before[0])
+        take_paths(push, commits);
 }
 
 static void take_pusher(struct push *push, const json_t *root)
 {
     const json_t *pusher = json_object_get(root, "pusher");
-    const char *const candidates[] = {text(root, "user_username"), text(pusher, "login"),
-                                      text(pusher, "username"), text(pusher, "name"),
-                                      text(root, "user_name")};
+    const json_t *sender = json_object_get(root, "sender");
+    const char *const candidates[] = {text(root, "user_username"),
+                                      text(pusher, "login"),
+                                      text(pusher, "username"),
+                                      text(pusher, "name"),
+                                      text(root, "user_name"),
+                                      text(sender, "login"),
+                                      text(json_object_get(root, "user"), "username")};
 
     for (size_t i = 0; i < sizeof(candidates) / sizeof(candidates[0]); i++) {
         if (candidates[i][0]) {
@@ -190,7 +277,69 @@ static void take_pusher(struct push *push, const json_t *root)
     }
 }
 
-int push_parse(struct push *push, enum forge forge, const char *json, size_t len, struct err *err)
+static int take_push(struct push *push, enum forge forge, const json_t *root, struct err *err)
+{
+    if (take_ref(push, text(root, "ref"), err) != 0 ||
+        take_commit(push->before, root, "before", err) != 0 ||
+        take_commit(push->after, root, "after", err) != 0)
+        return -1;
+    if (json_is_true(json_object_get(root, "deleted")))
+        push->after[0] = '\0';
+    if (!push->after[0]) {
+        push->nothing = "the branch or tag was deleted";
+        return 0;
+    }
+    push->forced = json_is_true(json_object_get(root, "forced"));
+    if (str_starts(push->ref, "refs/tags/"))
+        take_tagged_commit(push, root);
+    take_commits(push, forge, root);
+    /* The list would be that of a branch. */
+    if (str_starts(push->ref, "refs/tags/") && push->before[0])
+        push->people_complete = push->paths_complete = false;
+    return 0;
+}
+
+static bool is_one_of(const char *word, const char *const *words)
+{
+    for (; *words; words++) {
+        if (str_eq(word, *words))
+            return true;
+    }
+    return false;
+}
+
+/* Its commits are asked for from the remote, which alone can say whose they are. */
+static int take_pull_request(struct push *push, enum forge forge, const json_t *root,
+                             struct err *err)
+{
+    static const char *const news[] = {"opened", "reopened", "synchronize", "synchronized",
+                                       "open",   "reopen",   "update",      NULL};
+    const bool gitlab = forge == FORGE_GITLAB;
+    const json_t *request = json_object_get(root, gitlab ? "object_attributes" : "pull_request");
+    const json_t *number = json_object_get(gitlab ? request : root, gitlab ? "iid" : "number");
+    const json_t *head = json_object_get(request, gitlab ? "last_commit" : "head");
+    const char *action = text(gitlab ? request : root, "action");
+    char ref[64];
+
+    if (!json_is_object(request) || json_integer_value(number) <= 0)
+        return err_set(err, ERR_INVALID, "it has no pull request with a number");
+    snprintf(ref, sizeof(ref), "refs/%s/%lld/head", gitlab ? "merge-requests" : "pull",
+             (long long)json_integer_value(number));
+    copy(push->ref, sizeof(push->ref), ref, "");
+    /* GitLab says `update` of a new title, too. */
+    if (!is_one_of(action, news) || (str_eq(action, "update") && !text(request, "oldrev")[0])) {
+        push->nothing = "the pull request has no new commits";
+        return 0;
+    }
+    if (take_commit(push->after, head, gitlab ? "id" : "sha", err) != 0)
+        return -1;
+    if (!push->after[0])
+        return err_set(err, ERR_INVALID, "the pull request names no commit");
+    return 0;
+}
+
+int push_parse(struct push *push, enum forge forge, enum push_kind kind, const char *json,
+               size_t len, struct err *err)
 {
     json_error_t problem;
     json_t *root = json_loadb(json, len, 0, &problem);
@@ -202,16 +351,11 @@ int push_parse(struct push *push, enum forge forge, const char *json, size_t len
         err_set(err, ERR_INVALID, "it is no JSON object");
         goto out;
     }
-    if (take_ref(push, root, err) != 0 || take_commit(push->before, root, "before", err) != 0 ||
-        take_commit(push->after, root, "after", err) != 0 || take_repository(push, root, err) != 0)
+    if (take_repository(push, root, err) != 0)
         goto out;
-    if (json_is_true(json_object_get(root, "deleted")))
-        push->after[0] = '\0';
-    push->forced = json_is_true(json_object_get(root, "forced"));
     take_pusher(push, root);
-    if (push->after[0])
-        take_commits(push, forge, root);
-    rc = 0;
+    rc = kind == PUSH_REF ? take_push(push, forge, root, err)
+                          : take_pull_request(push, forge, root, err);
 out:
     json_decref(root);
     return rc;
@@ -221,6 +365,7 @@ void push_release(struct push *push)
 {
     strv_release(&push->identities);
     strv_release(&push->people);
+    strv_release(&push->paths);
     free(push->message);
     memset(push, 0, sizeof(*push));
 }

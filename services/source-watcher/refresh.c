@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "catalog.h"
 #include "events/topic.h"
+#include "first_look.h"
 #include "heads.h"
 #include "log/log.h"
 #include "report.h"
@@ -29,11 +30,20 @@ static void say_again(struct watcher *watcher, struct head *head, const struct h
         .after = head->tip.commit,
         .people = &nobody,
         .people_complete = true,
+        .skip = true,
     };
     struct err err;
 
     if (report_change(watcher->reporter, head, &change, NULL, NULL, &err) != 0)
         log_warn("a head could not be said again", LOG_S("pipeline", name->pipeline), LOG_E(&err));
+}
+
+static void refresh_looks(struct watched *watched, void *arg)
+{
+    struct watcher *watcher = arg;
+
+    if (watcher->owned[watched->partition])
+        first_look_refresh(watcher, watched);
 }
 
 void refresh_heads(struct watcher *watcher)
@@ -44,6 +54,7 @@ void refresh_heads(struct watcher *watcher)
     struct head *head;
     unsigned said = 0;
 
+    catalog_each(watcher->catalog, refresh_looks, watcher);
     while (said < AT_ONCE_MAX && (head = heads_next(watcher->heads, &it, &name))) {
         const struct watched *watched = catalog_find(watcher->catalog, name.pipeline, name.source);
         if (!watched || !watcher->owned[watched->partition] || head->in_flight > 0 ||

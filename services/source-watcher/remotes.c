@@ -72,6 +72,24 @@ static void hints_end(struct hint *hints, const struct err *err)
     }
 }
 
+/* Who waits is told; what was pushed is for the next round: a tag that is not known as pushed might
+ * be taken for one that always was there. */
+static void hints_keep(struct remote *remote, struct hint *hints, const struct err *err)
+{
+    struct hint **end = &hints;
+
+    for (struct hint *hint = hints; hint; hint = hint->next) {
+        if (hint->done)
+            hint->done(err, hint->arg);
+        hint->done = NULL;
+    }
+    for (size_t count = 0; *end && count < HINTS_MAX / 2; count++)
+        end = &(*end)->next;
+    hints_end(*end, err);
+    *end = remote->hints;
+    remote->hints = hints;
+}
+
 static void remote_free(struct remote *remote)
 {
     struct err err;
@@ -206,6 +224,7 @@ int remote_fill(const struct remote *remote, struct git_remote *out, struct buf 
         .url = remote->url,
         .timeout_ms = watcher->conf->git_timeout_ms,
         .ssh_dir = watcher->state_dir,
+        .ca_file = watcher->svc->conf.git_ca,
         .trust_owner = watcher->conf->trust_file_owner,
     };
     if (git_url_check(remote->url, err) != 0)
@@ -367,7 +386,10 @@ void remote_round_ended(struct remote *remote, const struct err *err)
     remote->again = false;
     if (was_failing || err)
         show_failing(remotes);
-    hints_end(asked, err);
+    if (err)
+        hints_keep(remote, asked, err);
+    else
+        hints_end(asked, NULL);
     remove_if_unused(remotes, remote);
     if (remotes->watcher->stopping && remotes->running == 0 && remotes->stopped)
         remotes->stopped(remotes->stopped_arg);

@@ -20,7 +20,7 @@ struct report {
     char *pipeline, *ref;
     char commit[65];
     char id[64];
-    bool by_webhook;
+    bool by_webhook, skip;
     void (*done)(const struct err *err, void *arg);
     void *arg;
 };
@@ -55,7 +55,7 @@ static void on_ack(const struct bus_ack *ack, void *arg)
         metric_add(report->by_webhook ? reporter->by_webhook : reporter->by_poll, 1);
         log_info("revision reported", LOG_S("pipeline", report->pipeline),
                  LOG_S("ref", report->ref), LOG_S("commit", report->commit),
-                 LOG_S("by", report->by_webhook ? "webhook" : "poll"));
+                 LOG_S("by", report->by_webhook ? "webhook" : "poll"), LOG_B("skip", report->skip));
     } else {
         metric_add(reporter->failed, 1);
         log_warn("revision could not be reported", LOG_S("pipeline", report->pipeline),
@@ -83,6 +83,10 @@ static void fill(Gantry__V1__SourceChanged *message, const struct head *head,
     message->n_people = change->people ? change->people->count : 0;
     message->people = change->people ? change->people->items : NULL;
     message->people_complete = change->people_complete;
+    message->n_paths = change->paths ? change->paths->count : 0;
+    message->paths = change->paths ? change->paths->items : NULL;
+    message->paths_complete = change->paths_complete;
+    message->skip = change->skip;
     message->reported_by = change->by_webhook ? "webhook" : "poll";
 }
 
@@ -96,6 +100,7 @@ int report_change(struct reporter *reporter, struct head *head, const struct cha
     report->reporter = reporter;
     report->head = head;
     report->by_webhook = change->by_webhook;
+    report->skip = change->skip;
     report->done = done;
     report->arg = arg;
     snprintf(report->commit, sizeof(report->commit), "%s", change->after);

@@ -14,6 +14,9 @@ struct change {
     const char *pusher;
     const struct strv *people;
     bool people_complete;
+    const struct strv *paths; /* NULL: not known */
+    bool paths_complete;
+    bool skip; /* it starts nothing */
     bool by_webhook;
 };
 

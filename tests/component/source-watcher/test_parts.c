@@ -21,13 +21,18 @@
 
 static struct push push;
 
-static void parse(enum forge forge, const char *json)
+static void parse_as(enum forge forge, enum push_kind kind, const char *json)
 {
     struct err err;
 
     push_release(&push);
-    if (push_parse(&push, forge, json, strlen(json), &err) != 0)
+    if (push_parse(&push, forge, kind, json, strlen(json), &err) != 0)
         fail_msg("%s: %s", err.msg, json);
+}
+
+static void parse(enum forge forge, const char *json)
+{
+    parse_as(forge, PUSH_REF, json);
 }
 
 /* ---- payloads ---- */
@@ -117,6 +122,162 @@ static void a_long_subject_is_cut_between_characters(void **state)
     assert_true(str_is_utf8(push.subject, strlen(push.subject)));
     assert_true(message_says_skip(push.message));
     buf_release(&json);
+}
+
+#define TOUCHING(id, files)                                                                        \
+    "{\"id\":\"" id "\",\"message\":\"m\"," PEOPLE("a@x", "c@x") "," files "}"
+
+static void paths_are_whole_only_if_every_commit_names_its_own(void **state)
+{
+    static const struct {
+        bool whole;
+        size_t count;
+        const char *commits;
+    } cases[] = {
+        {true, 3,
+         TOUCHING(C, "\"added\":[\"a\"],\"modified\":[\"b\"]") "," TOUCHING(
+             B, "\"removed\":[\"a\",\"ü\"],\"added\":null")},
+        {false, 1, TOUCHING(C, "\"added\":[\"a\"]") "," COMMIT(B)},
+        {false, 0, TOUCHING(B, "\"added\":[]")},
+        {false, 0, TOUCHING(B, "\"added\":[3]")},
+        {false, 0, TOUCHING(B, "\"added\":[\"\"]")},
+        {false, 0, TOUCHING(B, "\"added\":{\"a\":\"b\"}")},
+        {false, 0, TOUCHING(B, "\"added\":[\"\\\"\\\\303\\\\244\\\"\"]")},
+        {false, 0, TOUCHING(B, "\"added\":[\"latin\\ufffd\"]")},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *json = mem_printf(PUSH(A, B, ",\"commits\":[%s]"), cases[i].commits);
+        parse(FORGE_GITHUB, json);
+        assert_true(push.people_complete);
+        if (push.paths_complete != cases[i].whole || push.paths.count != cases[i].count)
+            fail_msg("%s", json);
+        free(json);
+    }
+    /* Nobody may have made the list of a push whose commits are not all there. */
+    parse(FORGE_GITLAB, PUSH(A, B, ",\"commits\":[" TOUCHING(B, "\"added\":[\"a\"]") "]"));
+    assert_false(push.paths_complete);
+    assert_int_equal(push.paths.count, 0);
+}
+
+static void paths_of_a_payload_are_bounded(void **state)
+{
+    static const struct {
+        const char *format;
+        size_t names, kept;
+        bool whole;
+    } cases[] = {{"f%zu", 1000, 1000, true},
+                 {"f%zu", 1001, 1000, false},
+                 {"a-long-name-of-100-bytes-0123456789-0123456789-0123456789-0123456789-0123456789-"
+                  "0123456789-01234%04zu",
+                  800, 648, false}};
+    struct buf json;
+
+    (void)state;
+    for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+        buf_init(&json, 256 * 1024);
+        buf_adds(&json,
+                 "{\"ref\":\"refs/heads/main\",\"before\":\"" A "\",\"after\":\"" B
+                 "\",\"repository\":{\"url\":\"https://git.example/a/b\"},\"commits\":[{\"id\":\"" B
+                 "\",\"message\":\"m\"," PEOPLE("a@x", "c@x") ",\"added\":[");
+        for (size_t i = 0; i < cases[c].names; i++) {
+            char name[128];
+            snprintf(name, sizeof(name), cases[c].format, i);
+            buf_addf(&json, "%s\"%s\"", i ? "," : "", name);
+        }
+        buf_adds(&json, "]}]}");
+        parse(FORGE_GITHUB, buf_cstr(&json));
+        assert_int_equal(push.paths.count, cases[c].kept);
+        assert_true(push.paths_complete == cases[c].whole);
+        buf_release(&json);
+    }
+}
+
+#define TAG_PUSH(before, after, rest)                                                              \
+    "{\"ref\":\"refs/tags/v1\",\"before\":\"" before "\",\"after\":\"" after                       \
+    "\",\"repository\":{\"clone_url\":\"https://git.example/a/b.git\"}" rest "}"
+#define NONE "0000000000000000000000000000000000000000"
+
+static void a_tag_is_its_commit_where_the_payload_names_it(void **state)
+{
+    (void)state;
+    parse(FORGE_GITHUB, TAG_PUSH(NONE, A, ",\"commits\":[],\"head_commit\":" COMMIT(B)));
+    assert_string_equal(push.after, B);
+    assert_true(push.people_complete);
+    assert_false(push.paths_complete);
+    parse(FORGE_GITLAB, TAG_PUSH(NONE, A, ",\"checkout_sha\":\"" C "\""));
+    assert_string_equal(push.after, C);
+    assert_false(push.people_complete);
+    parse(FORGE_GITEA, TAG_PUSH(NONE, A, ",\"head_commit\":null,\"total_commits\":0"));
+    assert_string_equal(push.after, A);
+    assert_false(push.people_complete);
+    parse(FORGE_GITHUB, TAG_PUSH(C, A, ",\"commits\":[" COMMIT(B) "],\"head_commit\":" COMMIT(B)));
+    assert_false(push.people_complete);
+    parse(FORGE_GITHUB, TAG_PUSH(A, NONE, ",\"head_commit\":" COMMIT(B)));
+    assert_non_null(push.nothing);
+}
+
+#define REPOSITORY "\"repository\":{\"clone_url\":\"https://git.example/a/b.git\"}"
+
+static void a_pull_request_is_news_when_its_head_is(void **state)
+{
+    static const struct {
+        enum forge forge;
+        const char *ref; /* NULL: it has nothing new */
+        const char *json;
+    } cases[] = {
+        {FORGE_GITHUB, "refs/pull/7/head",
+         "{\"action\":\"opened\",\"number\":7,\"pull_request\":{\"head\":{\"sha\":\"" A
+         "\"}}," REPOSITORY "}"},
+        {FORGE_GITHUB, "refs/pull/8/head",
+         "{\"action\":\"synchronize\",\"number\":8,\"pull_request\":{\"head\":{\"sha\":\"" A
+         "\"}}," REPOSITORY "}"},
+        {FORGE_GITEA, "refs/pull/9/head",
+         "{\"action\":\"synchronized\",\"number\":9,\"pull_request\":{\"head\":{\"sha\":\"" A
+         "\"}}," REPOSITORY "}"},
+        {FORGE_GITHUB, NULL,
+         "{\"action\":\"closed\",\"number\":8,\"pull_request\":{\"head\":{\"sha\":\"" A
+         "\"}}," REPOSITORY "}"},
+        {FORGE_GITLAB, "refs/merge-requests/3/head",
+         "{\"object_attributes\":{\"iid\":3,\"action\":\"open\",\"last_commit\":{\"id\":\"" A
+         "\"}}," REPOSITORY "}"},
+        {FORGE_GITLAB, "refs/merge-requests/3/head",
+         "{\"object_attributes\":{\"iid\":3,\"action\":\"update\",\"oldrev\":\"" B
+         "\",\"last_commit\":{\"id\":\"" A "\"}}," REPOSITORY "}"},
+        {FORGE_GITLAB, NULL,
+         "{\"object_attributes\":{\"iid\":3,\"action\":\"update\",\"last_commit\":{\"id\":\"" A
+         "\"}}," REPOSITORY "}"},
+    };
+    static const char *const bad[] = {
+        "{" REPOSITORY "}",
+        "{\"action\":\"opened\",\"number\":7,\"pull_request\":{\"head\":{\"sha\":\"" A "\"}}}",
+        "{\"action\":\"opened\",\"number\":-1,\"pull_request\":{\"head\":{\"sha\":\"" A
+        "\"}}," REPOSITORY "}",
+        "{\"action\":\"opened\",\"number\":7,\"pull_request\":{\"head\":{\"sha\":\"--x\"}}"
+        "," REPOSITORY "}",
+        "{\"action\":\"opened\",\"number\":7,\"pull_request\":{\"head\":{\"sha\":\"" NONE
+        "\"}}," REPOSITORY "}",
+    };
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        parse_as(cases[i].forge, PUSH_PULL_REQUEST, cases[i].json);
+        if (!cases[i].ref != (push.nothing != NULL))
+            fail_msg("%s", cases[i].json);
+        if (!cases[i].ref)
+            continue;
+        assert_string_equal(push.ref, cases[i].ref);
+        assert_string_equal(push.after, A);
+        assert_string_equal(push.before, "");
+        assert_false(push.people_complete);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        push_release(&push);
+        assert_int_equal(
+            push_parse(&push, FORGE_GITHUB, PUSH_PULL_REQUEST, bad[i], strlen(bad[i]), &err), -1);
+    }
 }
 
 static void a_form_is_decoded(void **state)
@@ -247,6 +408,67 @@ static void a_head_goes_on_from_what_is_in_flight_and_back_if_it_is_lost(void **
     heads_free(heads);
 }
 
+/* A record of a first look, as it stands on `source`. */
+static void take_look(struct looks *looks, const char *refs, const char *glob, uint32_t left,
+                      const char *present)
+{
+    Gantry__V1__SourceChanged m = GANTRY__V1__SOURCE_CHANGED__INIT;
+
+    m.pipeline = (char *)"shop";
+    m.source = (char *)"app";
+    m.ref = (char *)refs;
+    m.message = (char *)glob;
+    m.look = left;
+    m.present = (char **)&present;
+    m.n_present = present != NULL;
+    looks_take(looks, &m, "id", 1000);
+}
+
+static void a_first_look_is_done_with_its_last_record(void **state)
+{
+    struct heads *heads = heads_new();
+    struct looks *looks = heads_looks(heads);
+    struct def_source source = {.pull_requests = true};
+    struct look_at at, tags;
+    struct strv list = {0};
+
+    (void)state;
+    strv_add(&source.tags, "v*");
+    assert_true(look_at(&source, 0, &tags));
+    assert_true(look_at(&source, 1, &at));
+    assert_string_equal(at.glob, "");
+    assert_false(look_at(&source, 2, &at));
+    source.pull_requests = false;
+    assert_false(look_at(&source, 1, &at));
+    assert_true(look_matches(&tags, "refs/tags/v1"));
+    assert_false(look_matches(&tags, "refs/tags/w1") || look_matches(&tags, "refs/heads/v1"));
+
+    take_look(looks, tags.refs, "v*", 2, A " refs/tags/v1");
+    assert_false(looks_done(looks, "shop", "app", &tags));
+    take_look(looks, tags.refs, "v*", 1, "x refs/tags/v2");
+    assert_true(looks_done(looks, "shop", "app", &tags));
+    assert_false(looks_done(looks, "shop", "lib", &tags));
+    assert_string_equal(looks_commit(looks, "shop", "app", "refs/tags/v1"), A);
+    assert_null(looks_commit(looks, "shop", "app", "refs/tags/v2"));
+    looks_list(looks, "shop", "app", &tags, &list);
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.items[0], A " refs/tags/v1");
+
+    /* What was there is where reports go on from, until there is one. */
+    assert_null(heads_find(heads, "shop", "app", "refs/tags/v1"));
+    struct head *head = heads_get(heads, "shop", "app", "refs/tags/v1");
+    assert_string_equal(head->tip.commit, A);
+    assert_string_equal(head->tip.id, "");
+    head_sent(head, B, "b");
+    take_look(looks, tags.refs, "v*", 1, C " refs/tags/v1");
+    assert_string_equal(heads_get(heads, "shop", "app", "refs/tags/v1")->tip.commit, B);
+    head_acked(head, &(struct bus_ack){.ok = false}, B, "b");
+    assert_string_equal(heads_get(heads, "shop", "app", "refs/tags/v1")->tip.commit, A);
+    strv_release(&list);
+    strv_release(&source.tags);
+    heads_free(heads);
+}
+
 static void a_head_is_said_again_when_half_its_time_is_over(void **state)
 {
     const int64_t day_ms = 24 * 3600 * 1000LL;
@@ -265,12 +487,17 @@ int main(void)
         cmocka_unit_test(a_deleted_branch_has_no_after),
         cmocka_unit_test(every_url_of_the_repository_is_taken),
         cmocka_unit_test(a_long_subject_is_cut_between_characters),
+        cmocka_unit_test(paths_are_whole_only_if_every_commit_names_its_own),
+        cmocka_unit_test(paths_of_a_payload_are_bounded),
+        cmocka_unit_test(a_tag_is_its_commit_where_the_payload_names_it),
+        cmocka_unit_test(a_pull_request_is_news_when_its_head_is),
         cmocka_unit_test(a_form_is_decoded),
         cmocka_unit_test(a_signature_is_of_this_body_by_this_secret),
         cmocka_unit_test(gitlabs_token_is_the_secret_itself),
         cmocka_unit_test(a_standard_signature_is_checked_with_its_time),
         cmocka_unit_test(the_oldest_delivery_is_forgotten_first),
         cmocka_unit_test(a_head_goes_on_from_what_is_in_flight_and_back_if_it_is_lost),
+        cmocka_unit_test(a_first_look_is_done_with_its_last_record),
         cmocka_unit_test(a_head_is_said_again_when_half_its_time_is_over),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,190 +1,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/file.h"
-#include "base/hex.h"
-#include "base/mem.h"
-#include "base/sha256.h"
-#include "gantry/v1/source.pb-c.h"
-#include "tests/component/service.h"
-
-#define SECRET    "hush-hush-hush-hush"
-#define NO_COMMIT "0000000000000000000000000000000000000000"
-/* Long enough for a poll every second to have said something. */
-#define QUIET_MS 2500
-
-static struct service service;
-static unsigned number; /* of the test: names its pipeline and repository */
-
-/* ---- repositories and pipelines ---- */
-
-/* The first line that a shell script prints, run in the test's repository. Valid until the next
- * call but seven. */
-static const char *sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static const char *sh(const char *fmt, ...)
-{
-    static char lines[8][256];
-    static unsigned next;
-    char *line = lines[next++ % 8];
-    char *script;
-    va_list ap;
-
-    va_start(ap, fmt);
-    if (vasprintf(&script, fmt, ap) < 0)
-        abort();
-    va_end(ap);
-    char *command =
-        mem_printf("set -e; mkdir -p %s/repo%u; cd %s/repo%u; unset GIT_DIR; exec "
-                   "2>>%s/git.log; export HOME=%s GIT_AUTHOR_NAME=Ann "
-                   "GIT_AUTHOR_EMAIL=Ann@example.com GIT_COMMITTER_NAME=Ann "
-                   "GIT_COMMITTER_EMAIL=ann@example.com; %s",
-                   service.dir, number, service.dir, number, service.dir, service.dir, script);
-    FILE *out = popen(command, "r");
-    line[0] = '\0';
-    if (fgets(line, sizeof(lines[0]), out))
-        line[strcspn(line, "\n")] = '\0';
-    if (pclose(out) != 0)
-        fail_msg("'%s' failed", script);
-    free(command);
-    free(script);
-    return line;
-}
-
-static const char *commit(const char *message)
-{
-    return sh("git commit -q --allow-empty -m '%s'; git rev-parse HEAD", message);
-}
-
-static const char *url(void)
-{
-    static char text[128];
-
-    snprintf(text, sizeof(text), "file://%s/repo%u", service.dir, number);
-    return text;
-}
-
-static const char *pipeline(void)
-{
-    static char text[32];
-
-    snprintf(text, sizeof(text), "shop-%u", number);
-    return text;
-}
-
-static void apply(const char *name, const char *git, const char *branches, const char *poll)
-{
-    char *yaml = mem_printf("apiVersion: gantry/v1\n"
-                            "kind: Pipeline\n"
-                            "metadata: {name: %s}\n"
-                            "spec:\n"
-                            "  sources: [{name: app, git: '%s', branches: [%s], poll: %s}]\n"
-                            "  stages:\n"
-                            "    - name: test\n"
-                            "      steps: [{build: {name: unit, source: app, buildspec: b.yml}}]\n",
-                            name, git, branches, poll);
-
-    service_put_definition(&service, "Pipeline", name, yaml);
-    free(yaml);
-}
-
-/* ---- what was reported ---- */
-
-static const Gantry__V1__SourceChanged *report(const char *name, size_t n, struct event_meta *meta)
-{
-    for (size_t i = 0; i < service.count; i++) {
-        const Gantry__V1__SourceChanged *message = service.items[i].message;
-        if (!str_eq(message->pipeline, name) || n-- > 0)
-            continue;
-        if (meta)
-            *meta = service.items[i].meta;
-        return message;
-    }
-    return NULL;
-}
-
-static size_t reports(const char *name)
-{
-    size_t n = 0;
-
-    while (report(name, n, NULL))
-        n++;
-    return n;
-}
-
-static bool has_reports(struct service *s, void *arg)
-{
-    (void)s;
-    return reports(pipeline()) >= *(size_t *)arg;
-}
-
-/* Waits for the n-th report (from 1) of the test's pipeline. */
-static const Gantry__V1__SourceChanged *wait_report(size_t n)
-{
-    service_wait(&service, has_reports, &n, "a revision");
-    return report(pipeline(), n - 1, NULL);
-}
-
-static void assert_reports_stay(size_t n)
-{
-    service_run_for(&service, QUIET_MS);
-    assert_int_equal(reports(pipeline()), n);
-}
-
-static bool has_person(const Gantry__V1__SourceChanged *change, const char *email)
-{
-    for (size_t i = 0; i < change->n_people; i++) {
-        if (str_eq(change->people[i], email))
-            return true;
-    }
-    return false;
-}
-
-/* ---- webhooks ---- */
-
-static const char *signature(const char *secret, const char *body, size_t len)
-{
-    static char text[80];
-    uint8_t mac[SHA256_SIZE];
-
-    hmac_sha256(secret, strlen(secret), body, len, mac);
-    hex_encode(mac, sizeof(mac), text);
-    return text;
-}
-
-/* A commit of a push payload, by two people. */
-static char *payload_commit(const char *id, const char *author, const char *committer)
-{
-    return mem_printf(
-        "{\"id\":\"%s\",\"message\":\"Pushed: ü\\n\\nMore.\",\"author\":{\"email\":\"%s\"},"
-        "\"committer\":{\"email\":\"%s\"}}",
-        id, author, committer);
-}
-
-static char *payload(const char *git, const char *ref, const char *before, const char *after,
-                     const char *commits)
-{
-    return mem_printf("{\"ref\":\"%s\",\"before\":\"%s\",\"after\":\"%s\",\"forced\":false,"
-                      "\"repository\":{\"clone_url\":\"%s\",\"full_name\":\"acme/shop\"},"
-                      "\"pusher\":{\"name\":\"kim\"},\"commits\":[%s],\"head_commit\":%s}",
-                      ref, before, after, git, commits, commits[0] ? commits : "null");
-}
-
-static struct answer post(const char *path, const char *headers, const char *body)
-{
-    return service_http(&service, "POST", path, headers, body, strlen(body));
-}
-
-static struct answer github(const char *body)
-{
-    char headers[256];
-
-    snprintf(headers, sizeof(headers),
-             "Content-Type: application/json\r\nX-GitHub-Event: push\r\n"
-             "X-Hub-Signature-256: sha256=%s\r\n",
-             signature(SECRET, body, strlen(body)));
-    return post("/hooks/github", headers, body);
-}
+#include "scene.h"
 
 /* A push of one commit by Bob (committed by Eve) to main, as GitHub tells it. */
 static struct answer push(const char *before, const char *after)
@@ -283,18 +100,26 @@ static void branches_are_chosen_by_their_globs(void **state)
                     str_eq(report(pipeline(), i, NULL)->ref, "refs/heads/release-1"));
 }
 
-static void a_commit_that_asks_not_to_be_built_is_left_out(void **state)
+static void a_commit_that_asks_not_to_be_built_is_reported_as_such(void **state)
 {
     (void)state;
-    const char *first = commit("One");
+    commit("One");
     apply(pipeline(), url(), "main", "1s");
-    wait_report(1);
+    assert_false(wait_report(1)->skip);
     sh("GIT_AUTHOR_EMAIL=bob@example.com git commit -q --allow-empty -m docs -m '[skip ci]'");
-    assert_reports_stay(1);
-    commit("Two");
-    const Gantry__V1__SourceChanged *change = wait_report(2);
-    assert_string_equal(change->before, first);
-    assert_true(has_person(change, "bob@example.com"));
+    const char *skipped = sh("git rev-parse HEAD");
+    assert_true(wait_report(2)->skip);
+    assert_true(has_person(wait_report(2), "bob@example.com"));
+    const char *pushed = "4444444444444444444444444444444444444444";
+    char *body =
+        payload(url(), "refs/heads/main", skipped, pushed,
+                "{\"id\":\"4444444444444444444444444444444444444444\",\"message\":\"x [ci "
+                "skip]\",\"author\":{\"email\":\"b@example.com\"},\"committer\":{\"email\":"
+                "\"b@example.com\"}}");
+    assert_int_equal(github(body).status, 202);
+    assert_true(wait_report(3)->skip);
+    assert_string_equal(wait_report(3)->after, pushed);
+    free(body);
 }
 
 static bool shows_failing(struct service *s, void *arg)
@@ -306,6 +131,12 @@ static bool shows_failing(struct service *s, void *arg)
 static bool shows_no_failing(struct service *s, void *arg)
 {
     return !service_says(s, "/readyz", arg);
+}
+
+static bool has_one_report(struct service *s, void *arg)
+{
+    (void)s;
+    return reports(arg) == 1;
 }
 
 static void a_remote_that_is_away_is_shown_and_others_go_on(void **state)
@@ -324,7 +155,7 @@ static void a_remote_that_is_away_is_shown_and_others_go_on(void **state)
     service_wait(&service, has_reports, &one, "the other's revision");
     sh("git init -q -b main ../%s; git -C ../%s commit -q --allow-empty -m there", name, name);
     service_wait(&service, shows_no_failing, name, "the remote to be well again");
-    assert_int_equal(reports(other), 1);
+    service_wait(&service, has_one_report, other, "its revision");
 }
 
 static void pipelines_of_one_remote_share_its_polls(void **state)
@@ -508,10 +339,6 @@ static void nothing_else_than_a_push_to_a_followed_branch_starts_anything(void *
         payload(url(), "refs/tags/v1", NO_COMMIT, head, one),
         payload(url(), "refs/heads/other", NO_COMMIT, head, one),
         payload("https://git.example/acme/other.git", "refs/heads/main", NO_COMMIT, head, one),
-        payload(url(), "refs/heads/main", head, "4444444444444444444444444444444444444444",
-                "{\"id\":\"4444444444444444444444444444444444444444\",\"message\":\"x [ci skip]\","
-                "\"author\":{\"email\":\"b@example.com\"},\"committer\":{\"email\":\"b@example."
-                "com\"}}"),
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct answer answer = github(cases[i]);
@@ -798,32 +625,14 @@ static void without_kafka_a_webhook_is_told_to_come_again(void **state)
     service_start(&service, true);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    number++;
-    sh("git init -q -b main");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    service_put_definition(&service, "Pipeline", pipeline(), NULL);
-    return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
-    static const enum topic followed[] = {TOPIC_SOURCE};
     const struct CMUnitTest tests[] = {
         TEST(a_branch_seen_first_is_a_first_revision),
         TEST(what_was_pushed_later_follows_with_everybody_of_it),
         TEST(a_rewritten_branch_is_reported_as_forced),
         TEST(branches_are_chosen_by_their_globs),
-        TEST(a_commit_that_asks_not_to_be_built_is_left_out),
+        TEST(a_commit_that_asks_not_to_be_built_is_reported_as_such),
         TEST(a_remote_that_is_away_is_shown_and_others_go_on),
         TEST(pipelines_of_one_remote_share_its_polls),
         TEST(a_definition_decides_from_when_it_is_taken),
@@ -846,15 +655,9 @@ int main(void)
     };
     int failed;
 
-    if (!service_setup(&service, PROGRAM, "source-watcher", followed, 1))
+    if (!scene_begin())
         return 0;
-    service_secret(&service, "hook", SECRET);
-    service_secret(&service, "others", "secret-of-others");
-    service.config = mem_strdup("  webhook-secret: hook\n"
-                                "  webhook-secrets: {'git.example/others/**': others}");
-    service_start(&service, true);
-    cmocka_set_test_filter(getenv("GANTRY_TEST"));
     failed = cmocka_run_group_tests(tests, NULL, NULL);
-    service_teardown(&service);
+    scene_end();
     return failed;
 }

@@ -1,5 +1,7 @@
 #include "repo.h"
 
+#include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -70,6 +72,7 @@ int setup(void **state)
     f->loop = loop_new(2);
     f->remote = (struct git_remote){.url = f->url, .timeout_ms = 30000};
     f->mirror = git_mirror_new(f->loop, f->mirrors, f->url);
+    f->kinds = GIT_BRANCHES | GIT_TAGS;
     sh(f, "git init -q -b main; echo one >file; git add file; git commit -q -m 'First: one'");
     *state = f;
     return 0;
@@ -83,6 +86,7 @@ int teardown(void **state)
     loop_free(f->loop);
     assert_int_equal(file_remove_tree(f->dir, NULL), 0);
     strv_release(&f->range.people);
+    strv_release(&f->paths.paths);
     free(f->refs);
     free(f);
     return 0;
@@ -115,7 +119,7 @@ static void on_refs(const struct git_ref *refs, size_t count, const struct err *
 
 void ls_remote(struct fixture *f)
 {
-    assert_int_equal(git_ls_remote(f->loop, &f->remote, on_refs, f, &f->err), 0);
+    assert_int_equal(git_ls_remote(f->loop, &f->remote, f->kinds, on_refs, f, &f->err), 0);
     wait_answer(f);
 }
 
@@ -161,4 +165,62 @@ void range(struct fixture *f, const char *before, const char *after)
 {
     assert_int_equal(git_mirror_range(f->mirror, before, after, on_range, f, &f->err), 0);
     wait_answer(f);
+}
+
+static void on_paths(const struct git_paths *got, void *arg)
+{
+    struct fixture *f = arg;
+
+    strv_release(&f->paths.paths);
+    f->paths.complete = got->complete;
+    for (size_t i = 0; i < got->paths.count; i++)
+        strv_add(&f->paths.paths, got->paths.items[i]);
+    answered(f, NULL);
+}
+
+void paths(struct fixture *f, const char *before, const char *after)
+{
+    assert_int_equal(git_mirror_paths(f->mirror, before, after, on_paths, f, &f->err), 0);
+    wait_answer(f);
+}
+
+/* The whole line: Python may write a number and its line's end one after the other, and a server
+ * that finds its pipe closed between them is gone. */
+static int read_port(int fd)
+{
+    FILE *in = fdopen(fd, "r");
+    char line[16];
+
+    assert_non_null(in);
+    assert_non_null(fgets(line, sizeof(line), in));
+    assert_non_null(strchr(line, '\n'));
+    fclose(in);
+    return atoi(line);
+}
+
+void server_start(struct server *server, struct fixture *f, const char *login, const char *how)
+{
+    int in[2], out[2];
+
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    server->pid = fork();
+    if (server->pid == 0) {
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        execlp("python3", "python3", "tests/unit/git/http_git.py", f->dir, login, how,
+               (char *)NULL);
+        _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    server->stdin_fd = in[1];
+    snprintf(server->url, sizeof(server->url), "http://127.0.0.1:%d/remote", read_port(out[0]));
+    f->remote.url = server->url;
+}
+
+void server_stop(struct server *server)
+{
+    close(server->stdin_fd);
+    waitpid(server->pid, NULL, 0);
 }

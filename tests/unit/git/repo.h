@@ -12,6 +12,7 @@ struct fixture {
     char url[128];     /* file://<dir>/remote */
     struct git_remote remote;
     struct git_mirror *mirror;
+    unsigned kinds; /* that ls_remote() asks for: branches and tags */
     /* What the last call answered. */
     bool answered;
     bool failed;
@@ -20,6 +21,7 @@ struct fixture {
     size_t ref_count;
     struct git_range range; /* without its message */
     char message[256];
+    struct git_paths paths;
 };
 
 int setup(void **state); /* with a remote that has one commit on main */
@@ -36,8 +38,19 @@ void ls_remote(struct fixture *f);
 void update(struct fixture *f, const char *commit);
 void checkout(struct fixture *f, const char *commit, const char *dir);
 void range(struct fixture *f, const char *before, const char *after);
+void paths(struct fixture *f, const char *before, const char *after);
 void wait_answer(struct fixture *f);
 void on_update(const struct err *err, void *arg);
+
+/* tests/unit/git/http_git.py */
+struct server {
+    pid_t pid;
+    int stdin_fd;
+    char url[128];
+};
+/* Serves the fixture's folder; the fixture's remote is there then. how: NULL, or what it says. */
+void server_start(struct server *server, struct fixture *f, const char *login, const char *how);
+void server_stop(struct server *server);
 
 #define assert_ok(f)                                                                               \
     do {                                                                                           \

@@ -27,6 +27,77 @@ static void branches_and_tags_are_listed_with_their_commits(void **state)
         assert_string_equal(f->refs[i].commit, head);
 }
 
+/* The names listed, in the order of the server. */
+static void assert_names(struct fixture *f, unsigned kinds, const char *names)
+{
+    char *got = mem_strdup("");
+
+    f->kinds = kinds;
+    ls_remote(f);
+    assert_ok(f);
+    for (size_t i = 0; i < f->ref_count; i++) {
+        char *longer = mem_printf("%s%s%s", got, i ? " " : "", f->refs[i].name);
+        free(got);
+        got = longer;
+    }
+    assert_string_equal(got, names);
+    free(got);
+}
+
+static void only_the_kinds_asked_for_are_listed(void **state)
+{
+    struct fixture *f = *state;
+
+    sh(f, "git branch refs/tags/b; git branch refs/pull/9/head; git tag -a -m 'one' v1; git tag "
+          "x/refs/heads/y; for r in pull/1/head pull/1/merge pull/12/head merge-requests/3/head "
+          "notes/commits changes/1; do git update-ref refs/$r main; done");
+    assert_names(f, GIT_BRANCHES,
+                 "refs/heads/main refs/heads/refs/pull/9/head refs/heads/refs/tags/b");
+    assert_names(f, GIT_TAGS, "refs/tags/v1 refs/tags/x/refs/heads/y");
+    assert_names(f, GIT_PULL_REQUESTS,
+                 "refs/merge-requests/3/head refs/pull/1/head refs/pull/12/head");
+    assert_names(f, GIT_BRANCHES | GIT_TAGS | GIT_PULL_REQUESTS,
+                 "refs/heads/main refs/heads/refs/pull/9/head refs/heads/refs/tags/b "
+                 "refs/merge-requests/3/head refs/pull/1/head refs/pull/12/head refs/tags/v1 "
+                 "refs/tags/x/refs/heads/y");
+}
+
+static void an_annotated_tag_is_that_of_its_commit_beside_pull_requests_too(void **state)
+{
+    struct fixture *f = *state;
+    const char *head = sh_line(f, "git rev-parse main");
+
+    sh(f, "git tag -a -m one v1; git tag -a -m two v2 v1; git update-ref refs/pull/1/head main");
+    f->kinds = GIT_TAGS | GIT_PULL_REQUESTS;
+    ls_remote(f);
+    assert_ok(f);
+    assert_int_equal(f->ref_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(f->refs[i].commit, head);
+}
+
+static void ten_thousand_tags_are_listed_and_more_than_20000_refs_refused(void **state)
+{
+    struct fixture *f = *state;
+
+    sh(f,
+       "c=$(git rev-parse main); for i in $(seq 10000); do echo $c refs/tags/v$i; done | sort -k2 "
+       ">>.git/packed-refs");
+    f->kinds = GIT_TAGS;
+    ls_remote(f);
+    assert_ok(f);
+    assert_int_equal(f->ref_count, 10000);
+    sh(f,
+       "c=$(git rev-parse main); for i in $(seq 10001); do echo $c refs/pull/$i/head; done | sort "
+       "-k2 >>.git/packed-refs");
+    ls_remote(f);
+    assert_ok(f);
+    f->kinds = GIT_TAGS | GIT_PULL_REQUESTS;
+    ls_remote(f);
+    assert_err(f, ERR_LIMIT);
+    assert_non_null(strstr(f->err.msg, "pull requests"));
+}
+
 static void an_empty_repository_has_no_refs(void **state)
 {
     struct fixture *f = *state;
@@ -89,58 +160,12 @@ static void a_server_that_says_nothing_runs_out_of_time(void **state)
 
 /* ---- logins ---- */
 
-struct server {
-    pid_t pid;
-    int stdin_fd;
-    char url[128];
-};
-
-/* The whole line: Python may write a number and its line's end one after the other, and a server
- * that finds its pipe closed between them is gone. */
-static int read_port(int fd)
-{
-    FILE *in = fdopen(fd, "r");
-    char line[16];
-
-    assert_non_null(in);
-    assert_non_null(fgets(line, sizeof(line), in));
-    assert_non_null(strchr(line, '\n'));
-    fclose(in);
-    return atoi(line);
-}
-
-static void server_start(struct server *server, struct fixture *f, const char *login)
-{
-    int in[2], out[2];
-
-    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
-    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-    server->pid = fork();
-    if (server->pid == 0) {
-        dup2(in[0], 0);
-        dup2(out[1], 1);
-        execlp("python3", "python3", "tests/unit/git/http_git.py", f->dir, login, (char *)NULL);
-        _exit(127);
-    }
-    close(in[0]);
-    close(out[1]);
-    server->stdin_fd = in[1];
-    snprintf(server->url, sizeof(server->url), "http://127.0.0.1:%d/remote", read_port(out[0]));
-    f->remote.url = server->url;
-}
-
-static void server_stop(struct server *server)
-{
-    close(server->stdin_fd);
-    waitpid(server->pid, NULL, 0);
-}
-
 static void a_password_reaches_the_server(void **state)
 {
     struct fixture *f = *state;
     struct server server;
 
-    server_start(&server, f, "ann:pass:word");
+    server_start(&server, f, "ann:pass:word", NULL);
     f->remote.secret = "ann:pass:word";
     f->remote.secret_len = strlen(f->remote.secret);
     ls_remote(f);
@@ -158,7 +183,7 @@ static void a_token_alone_is_a_password(void **state)
     struct fixture *f = *state;
     struct server server;
 
-    server_start(&server, f, "x-access-token:t0ken");
+    server_start(&server, f, "x-access-token:t0ken", NULL);
     f->remote.secret = "t0ken";
     f->remote.secret_len = 5;
     ls_remote(f);
@@ -171,7 +196,7 @@ static void a_wrong_or_missing_password_is_denied_without_a_prompt(void **state)
     struct fixture *f = *state;
     struct server server;
 
-    server_start(&server, f, "ann:right");
+    server_start(&server, f, "ann:right", NULL);
     ls_remote(f);
     assert_err(f, ERR_DENIED);
     f->remote.secret = "ann:wr0ngsecret";
@@ -207,7 +232,7 @@ static void a_secret_is_in_no_argument_and_no_variable(void **state)
         mem_printf("{ echo \"$@\"; env; } >>%s/seen\nPATH=${PATH#*:} exec git \"$@\"", f->dir);
 
     shim(f, "git", script);
-    server_start(&server, f, "ann:s3cretvalue");
+    server_start(&server, f, "ann:s3cretvalue", NULL);
     f->remote.secret = "ann:s3cretvalue";
     f->remote.secret_len = strlen(f->remote.secret);
     ls_remote(f);
@@ -264,6 +289,18 @@ static void ssh_gets_the_key_in_a_private_file_that_is_removed(void **state)
     free(url);
 }
 
+static void where_ssh_fails_its_own_reason_is_told(void **state)
+{
+    struct fixture *f = *state;
+
+    shim(f, "ssh", "printf '@@@@\\r\\nHost key verification failed.\\r\\n' >&2\nexit 255");
+    f->remote.url = "git@forge.example:acme/shop";
+    ls_remote(f);
+    assert_err(f, ERR_DENIED);
+    assert_non_null(strstr(f->err.msg, "failed: Host key verification failed"));
+    assert_null(strchr(f->err.msg, '?'));
+}
+
 static void a_repository_of_another_owner_needs_trust(void **state)
 {
     struct fixture *f = *state;
@@ -299,6 +336,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(branches_and_tags_are_listed_with_their_commits),
+        TEST(only_the_kinds_asked_for_are_listed),
+        TEST(an_annotated_tag_is_that_of_its_commit_beside_pull_requests_too),
+        TEST(ten_thousand_tags_are_listed_and_more_than_20000_refs_refused),
         TEST(an_empty_repository_has_no_refs),
         TEST(a_missing_repository_is_not_found),
         TEST(a_server_that_is_away_is_unavailable),
@@ -309,6 +349,7 @@ int main(void)
         TEST(a_secret_is_in_no_argument_and_no_variable),
         TEST(the_environment_of_the_service_stays_here),
         TEST(ssh_gets_the_key_in_a_private_file_that_is_removed),
+        TEST(where_ssh_fails_its_own_reason_is_told),
         TEST(a_repository_of_another_owner_needs_trust),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
