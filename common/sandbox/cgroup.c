@@ -1,3 +1,7 @@
+/* DESIGN: limits are those of gantry-<name>, processes are in the group "in" below it. Root of the
+ * commands can make a cgroup namespace, mount what is in sight of it and write there: that begins
+ * at the group that a process is in, so a build reaches its own group, never the one that limits
+ * it. */
 #include "sandbox/cgroup.h"
 
 #include <dirent.h>
@@ -13,6 +17,8 @@
 #include "base/mem.h"
 
 #define PREFIX     "gantry-"
+#define INNER      "in"
+#define DEPTH_MAX  32 /* of groups that a build made in its own */
 #define PERIOD_US  100000
 #define FILE_LIMIT (64 * 1024)
 
@@ -47,6 +53,26 @@ static void kill_members(const char *folder)
     buf_release(&pids);
 }
 
+/* With the groups below it, and (kill) their members ended. 0; -1: something is in it. */
+static int remove_group(const char *path, bool kill, unsigned depth)
+{
+    if (rmdir(path) == 0 || errno == ENOENT)
+        return 0;
+    DIR *dir = depth < DEPTH_MAX ? opendir(path) : NULL;
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        if (e->d_type != DT_DIR || e->d_name[0] == '.')
+            continue;
+        char *below = mem_printf("%s/%s", path, e->d_name);
+        (void)remove_group(below, kill, depth + 1);
+        free(below);
+    }
+    if (dir)
+        closedir(dir);
+    if (kill)
+        kill_members(path);
+    return rmdir(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
 /* What an earlier process left: its sandboxes died with it, or die now. */
 static void sweep(const char *root)
 {
@@ -58,10 +84,8 @@ static void sweep(const char *root)
         if (!str_starts(e->d_name, PREFIX))
             continue;
         snprintf(path, sizeof(path), "%s/%s", root, e->d_name);
-        for (int i = 0; i < 100 && rmdir(path) != 0 && errno == EBUSY; i++) {
-            kill_members(path);
+        for (int i = 0; i < 100 && remove_group(path, true, 0) != 0; i++)
             usleep(10000);
-        }
     }
     closedir(dir);
 }
@@ -159,7 +183,12 @@ int cgroup_make(const struct cgroup_root *root, const char *name, struct strv *j
     for (size_t i = 0; i < count; i++) {
         char path[512];
         snprintf(path, sizeof(path), "%s/" PREFIX "%s", dirs[i], name);
-        if (mkdir(path, 0755) != 0 && errno != EEXIST)
+        bool made = mkdir(path, 0755) == 0 || errno == EEXIST;
+        /* Kernels before 5.11 ask, for version 1, whether a limit is of those below, too. */
+        if (made && dirs[i] == root->memory && !root->v2)
+            (void)put(root->memory, name, "memory.use_hierarchy", "1");
+        snprintf(path, sizeof(path), "%s/" PREFIX "%s/" INNER, dirs[i], name);
+        if (!made || (mkdir(path, 0755) != 0 && errno != EEXIST))
             return err_errno(err, errno, "cannot make the control group '%s'", path);
         strv_addf(join, "%s/cgroup.procs", path);
     }
@@ -194,7 +223,7 @@ int cgroup_limit(const struct cgroup_root *root, const char *name,
     }
     if (root->pids && limits->processes) {
         /* bubblewrap and init are in it too. */
-        snprintf(text, sizeof(text), "%u", limits->processes + 4);
+        snprintf(text, sizeof(text), "%u", limits->processes + 4 + SANDBOX_PROCESSES_MORE);
         if (put(root->pids, name, "pids.max", text) < 0)
             return err_errno(err, errno, "cannot limit processes in '%s'", root->pids);
     }
@@ -210,8 +239,9 @@ bool cgroup_was_oom(const struct cgroup_root *root, const char *name)
     bool oom = false;
     if (!root->memory)
         return false;
+    /* Version 1 counts where the process was, version 2 above it, too. */
     snprintf(path, sizeof(path), "%s/" PREFIX "%s/%s", root->memory, name,
-             root->v2 ? "memory.events" : "memory.oom_control");
+             root->v2 ? "memory.events" : INNER "/memory.oom_control");
     if (file_read(&text, path, FILE_LIMIT, NULL) < 0)
         return false;
     const char *line = strstr(buf_cstr(&text), "oom_kill ");
@@ -229,7 +259,7 @@ int cgroup_remove(const struct cgroup_root *root, const char *name)
     for (size_t i = 0; i < count; i++) {
         char path[512];
         snprintf(path, sizeof(path), "%s/" PREFIX "%s", dirs[i], name);
-        if (rmdir(path) != 0 && errno != ENOENT)
+        if (remove_group(path, false, 0) != 0)
             rc = -1;
     }
     return rc;

@@ -9,6 +9,10 @@
 #include "base/str.h"
 #include "sandbox/sandbox.h"
 
+/* The kernel holds a build at so many processes more than its limit, so that a look every 100 ms
+ * finds it beyond the limit and ends it with that reason: a fork bomb that is only held goes on. */
+#define SANDBOX_PROCESSES_MORE 32
+
 struct cgroup_root {
     bool v2;
     char *memory, *pids, *cpu; /* folders; v2: the same; NULL: not delegated */

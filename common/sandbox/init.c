@@ -6,10 +6,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,8 +34,10 @@ struct init {
     struct wire_packet packet;
     int user_ns, mount_ns;
     pid_t main; /* what EXEC started; 0: nothing */
+    bool busy;  /* a process is left */
     bool signalled;
     bool watching;
+    int64_t next_look_ms;
     struct sampler sampler;
     sigset_t signals; /* as they were */
 };
@@ -123,7 +129,7 @@ static const char *make_namespaces(struct init *in)
 
 static void tell(struct init *in, enum wire_type type, int64_t value, const char *text)
 {
-    wire_begin(&in->packet, type, 0);
+    wire_packet_begin(&in->packet, type, 0);
     in->packet.header.value = value;
     if (text)
         (void)wire_add(&in->packet, text);
@@ -139,6 +145,33 @@ static void limit(int resource, rlim_t value)
     setrlimit(resource, &rl);
 }
 
+/* One ABI's add_key(2), request_key(2) and keyctl(2), whose numbers follow each other, are refused
+ * as on a kernel without keys; bit 30 is x32's. Seven instructions, seccomp(2). */
+#define LOAD(member) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member))
+#define RETURN(what) BPF_STMT(BPF_RET | BPF_K, what)
+#define REFUSE_KEYS(abi, first)                                                                    \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, abi, 0, 6), LOAD(nr),                                      \
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xBFFFFFFF),                                           \
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, first, 0, 1),                                          \
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (first) + 3, 0, 1), RETURN(SECCOMP_RET_ALLOW),         \
+        RETURN(SECCOMP_RET_ERRNO | ENOSYS)
+
+/* No namespace parts keys: commands would inherit the keyring of the session that the builder was
+ * started in, find there what another build left, and use up one quota with it. */
+static int refuse_keys(void)
+{
+    static struct sock_filter code[] = {
+        LOAD(arch),
+        REFUSE_KEYS(AUDIT_ARCH_X86_64, 248),
+        REFUSE_KEYS(AUDIT_ARCH_I386, 286),
+        REFUSE_KEYS(AUDIT_ARCH_AARCH64, 217),
+        REFUSE_KEYS(AUDIT_ARCH_ARM, 309),
+        RETURN(SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {.len = sizeof(code) / sizeof(*code), .filter = code};
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
 _Noreturn static void become_command(struct init *in)
 {
     static const char *argv[ARGS_MAX], *env[ENV_MAX];
@@ -152,7 +185,8 @@ _Noreturn static void become_command(struct init *in)
         env[envc++] = s;
     int nothing = open("/dev/null", O_RDWR);
     if (setns(in->user_ns, CLONE_NEWUSER) != 0 || setns(in->mount_ns, CLONE_NEWNS) != 0 ||
-        dup2(nothing, 0) < 0 || dup2(in->packet.fds[0], 1) < 0 || dup2(in->packet.fds[0], 2) < 0)
+        dup2(nothing, 0) < 0 || dup2(in->packet.fds[0], 1) < 0 || dup2(in->packet.fds[0], 2) < 0 ||
+        refuse_keys() != 0)
         _exit(126);
     /* Received descriptors are above 9: dup_high() saw to that. */
     dup2(in->packet.fds[1], 8);
@@ -194,8 +228,10 @@ static void start(struct init *in)
     wire_close_fds(&in->packet);
     if (pid < 0)
         tell(in, WIRE_EXITED, 126 << 8, NULL);
-    else
+    else {
         in->main = pid;
+        in->busy = true;
+    }
 }
 
 static void reap(struct init *in)
@@ -208,7 +244,10 @@ static void reap(struct init *in)
             tell(in, WIRE_EXITED, status, NULL);
         }
     }
-    if (pid < 0 && errno == ECHILD && in->signalled) {
+    if (pid == 0 || errno != ECHILD)
+        return;
+    in->busy = false;
+    if (in->signalled) {
         in->signalled = false;
         tell(in, WIRE_GONE, 0, NULL);
     }
@@ -218,24 +257,44 @@ static void watch(struct init *in)
 {
     size_t at = 0;
     struct sampler *s = &in->sampler;
-    *s = (struct sampler){.memory_bytes = in->packet.header.a,
+    *s = (struct sampler){.peak_bytes = s->peak_bytes,
+                          .memory_bytes = in->packet.header.a,
                           .disk_bytes = in->packet.header.b,
                           .free_bytes = in->packet.header.c,
                           .processes = in->packet.header.d};
     for (const char *f; s->folder_count < 4 && (f = wire_next(&in->packet, &at));)
         snprintf(s->folders[s->folder_count++], sizeof(s->folders[0]), "%s", f);
-    in->watching = s->memory_bytes || s->disk_bytes || s->free_bytes || s->processes;
+    in->watching = true;
 }
 
 static void look(struct init *in)
 {
     char reason[256];
-    if (!sampler_look(&in->sampler, now_ms(), reason, sizeof(reason)))
+    int limit = sampler_look(&in->sampler, now_ms(), reason, sizeof(reason));
+    in->next_look_ms = now_ms() + SAMPLE_MS;
+    if (!limit)
         return;
     in->watching = false;
     tell(in, WIRE_LIMIT, 0, reason);
     in->signalled = true;
     kill(-1, SIGKILL);
+}
+
+static void tell_usage(struct init *in)
+{
+    wire_packet_begin(&in->packet, WIRE_USAGE, 0);
+    in->packet.header.a = sampler_cpu_ms();
+    in->packet.header.b = in->sampler.peak_bytes;
+    (void)wire_send(WIRE_FD, &in->packet, 0);
+}
+
+/* How long nothing need be looked at; -1: for ever. */
+static int time_to_look(const struct init *in)
+{
+    if (!in->watching || !in->busy)
+        return -1;
+    int64_t left = in->next_look_ms - now_ms();
+    return left < 0 ? 0 : left > SAMPLE_MS ? SAMPLE_MS : (int)left;
 }
 
 /* False when the builder is gone. */
@@ -249,6 +308,9 @@ static bool serve(struct init *in)
         break;
     case WIRE_WATCH:
         watch(in);
+        break;
+    case WIRE_USAGE:
+        tell_usage(in);
         break;
     case WIRE_SIGNAL:
         in->signalled = true;
@@ -279,10 +341,11 @@ int init_main(void)
 
     struct pollfd fds[2] = {{.fd = WIRE_FD, .events = POLLIN}, {.fd = children, .events = POLLIN}};
     for (;;) {
-        int n = poll(fds, 2, in.watching && in.main ? SAMPLE_MS : -1);
+        int n = poll(fds, 2, time_to_look(&in));
         if (n < 0 && errno != EINTR)
             return 1;
-        if (n == 0)
+        /* Also while processes end all the time. */
+        if (time_to_look(&in) == 0)
             look(&in);
         if (n > 0 && fds[1].revents) {
             struct signalfd_siginfo info;

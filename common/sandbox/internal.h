@@ -42,6 +42,10 @@ struct sandbox {
     struct loop_timer *grace;
     void (*gone)(void *arg);
     void *gone_arg;
+    /* usage */
+    struct loop_timer *asking; /* tells that it is not known */
+    void (*on_usage)(const struct sandbox_usage *usage, void *arg);
+    void *usage_arg;
     /* the end */
     bool exited;
     bool removing;
@@ -81,6 +85,9 @@ struct sandbox_pool {
     bool works;
     struct loop_timer *retry;
     struct loop_timer *refill;
+    struct loop_timer *closing;
+    void (*closed)(void *arg); /* once no sandbox is left; NULL: not asked for */
+    void *closed_arg;
     uint32_t next_id;
     struct sandbox_list all;
     struct wire_packet *packet; /* for sending and receiving, one at a time */
@@ -88,6 +95,7 @@ struct sandbox_pool {
 
 /* ---- pool.c ---- */
 void pool_state(struct sandbox_pool *pool, bool works, const char *reason);
+void pool_box_gone(struct sandbox_pool *pool);
 void pool_refill_soon(struct sandbox_pool *pool, int64_t ms);
 /* -1: the launcher is gone. */
 int pool_send(struct sandbox_pool *pool);

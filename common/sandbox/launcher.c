@@ -170,7 +170,7 @@ _Noreturn static void become_bwrap(struct launcher *l)
 
 static void tell(struct launcher *l, enum wire_type type, uint32_t id, int64_t value)
 {
-    wire_begin(&l->packet, type, id);
+    wire_packet_begin(&l->packet, type, id);
     l->packet.header.value = value;
     (void)wire_send(WIRE_FD, &l->packet, 0);
 }

@@ -37,30 +37,39 @@ static char *find_program(const char *name, const char *package, struct err *err
     return NULL;
 }
 
-static char *beside_this(void)
+static char *beside_this(const char *name)
 {
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (n <= 0)
-        return mem_strdup(PROGRAM);
+        return mem_strdup(name);
     self[n] = '\0';
     char *slash = strrchr(self, '/');
     *slash = '\0';
-    return mem_printf("%s/%s", self, PROGRAM);
+    return mem_printf("%s/%s", self, name);
 }
 
-int sandbox_open_program(const char *path, struct err *err)
+static int open_beside(const char *path, const char *name, const char *why, struct err *err)
 {
-    char *found = path ? mem_strdup(path) : beside_this();
+    char *found = path ? mem_strdup(path) : beside_this(name);
     int fd = open(found, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        err_errno(err, errno, "cannot open '%s', which every sandbox begins with", found);
+        err_errno(err, errno, "cannot open '%s', which every sandbox %s", found, why);
     free(found);
     return fd;
 }
 
-/* A copy in the pool's folder: the original can lie where the builder's user may not go. */
-static int copy_program(struct sandbox_pool *pool, int fd, struct err *err)
+int sandbox_open_program(const char *path, struct err *err)
+{
+    return open_beside(path, PROGRAM, "begins with", err);
+}
+
+int sandbox_open_docker(const char *path, struct err *err)
+{
+    return open_beside(path, "gantry-docker", "shows as docker", err);
+}
+
+int sandbox_copy_program(int fd, const char *path, struct err *err)
 {
     struct buf bytes;
     char chunk[64 * 1024];
@@ -69,11 +78,10 @@ static int copy_program(struct sandbox_pool *pool, int fd, struct err *err)
     buf_init(&bytes, PROGRAM_MAX);
     for (ssize_t n; rc == 0 && (n = pread(fd, chunk, sizeof(chunk), at)) != 0; at += n) {
         if (n < 0 || buf_add(&bytes, chunk, (size_t)n) < 0)
-            rc = err_errno(err, errno, "cannot read the program gantry-sandbox");
+            rc = err_errno(err, errno, "cannot read the program for '%s'", path);
     }
-    pool->program = mem_printf("%s/" PROGRAM_COPY, pool->dir);
     if (rc == 0)
-        rc = file_write(pool->program, bytes.data, bytes.len, 0755, err);
+        rc = file_write(path, bytes.data, bytes.len, 0755, err);
     buf_release(&bytes);
     return rc;
 }
@@ -173,7 +181,7 @@ static void sweep(struct sandbox_pool *pool)
             continue;
         log_info("removing what an earlier process left", LOG_S("sandbox", e->d_name));
         char *path = mem_printf("%s/%s", pool->dir, e->d_name);
-        wire_begin(pool->packet, WIRE_REMOVE, 0);
+        wire_packet_begin(pool->packet, WIRE_REMOVE, 0);
         (void)wire_add(pool->packet, path);
         (void)pool_send(pool);
         free(path);
@@ -272,7 +280,7 @@ static int send_config(struct sandbox_pool *pool, struct err *err)
     const char *const words[] = {pool->bwrap, pool->newuidmap, "0", ids[0], "1", "1", ids[1],
                                  ids[2],      pool->newgidmap, "0", ids[3], "1", "1", ids[4],
                                  ids[5]};
-    wire_begin(pool->packet, WIRE_CONFIG, 0);
+    wire_packet_begin(pool->packet, WIRE_CONFIG, 0);
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
         (void)wire_add(pool->packet, words[i]);
     if (pool_send(pool) < 0)
@@ -358,6 +366,35 @@ const char *sandbox_pool_means(const struct sandbox_pool *pool)
 
 /* ---- life ---- */
 
+static void tell_closed(void *arg)
+{
+    struct sandbox_pool *pool = arg;
+    void (*closed)(void *) = pool->closed;
+    pool->closed = NULL;
+    if (closed)
+        closed(pool->closed_arg);
+}
+
+void pool_box_gone(struct sandbox_pool *pool)
+{
+    if (pool->closed && LIST_EMPTY(&pool->all))
+        loop_timer_arm(pool->closing, 0);
+}
+
+void sandbox_pool_close(struct sandbox_pool *pool, void (*done)(void *arg), void *arg)
+{
+    struct sandbox *box, *next;
+    pool->warm = 0;
+    pool->closed = done;
+    pool->closed_arg = arg;
+    for (box = LIST_FIRST(&pool->all); box; box = next) {
+        next = LIST_NEXT(box, link);
+        if (!box->taken)
+            sandbox_free(box, NULL, NULL);
+    }
+    pool_box_gone(pool);
+}
+
 int sandbox_pool_new(struct sandbox_pool **out, struct loop *loop, const struct sandbox_conf *conf,
                      struct err *err)
 {
@@ -371,20 +408,23 @@ int sandbox_pool_new(struct sandbox_pool **out, struct loop *loop, const struct 
     pool->warm = conf->warm;
     pool->on_state = conf->on_state;
     pool->arg = conf->arg;
+    pool->program = mem_printf("%s/" PROGRAM_COPY, conf->dir);
     pool->control = -1;
     pool->packet = mem_alloc(sizeof(*pool->packet));
     pool->retry = loop_timer_new(loop, on_retry, pool);
     pool->refill = loop_timer_new(loop, on_refill, pool);
+    pool->closing = loop_timer_new(loop, tell_closed, pool);
     LIST_INIT(&pool->all);
     pool->bwrap = find_program("bwrap", "bubblewrap", err);
     pool->newuidmap = pool->bwrap ? find_program("newuidmap", "uidmap", err) : NULL;
     pool->newgidmap = pool->newuidmap ? find_program("newgidmap", "uidmap", err) : NULL;
     if (!pool->newgidmap || file_mkdirs(conf->dir, 0700, err) < 0 ||
-        copy_program(pool, conf->program, err) < 0 ||
+        sandbox_copy_program(conf->program, pool->program, err) < 0 ||
         cgroup_root_init(&pool->cgroup, conf->cgroup, err) < 0 || launch(pool, err) < 0) {
         sandbox_pool_free(pool);
         return -1;
     }
+    file_spread(conf->dir);
     view_init(pool, conf->hide);
     describe_means(pool);
     *out = pool;
@@ -405,6 +445,7 @@ void sandbox_pool_free(struct sandbox_pool *pool)
         waitpid(pool->launcher, NULL, 0);
     }
     struct sandbox *box, *next;
+    pool->closed = NULL;
     unsigned tries = END_TRIES;
     for (box = LIST_FIRST(&pool->all); box; box = next) {
         next = LIST_NEXT(box, link);
@@ -412,6 +453,7 @@ void sandbox_pool_free(struct sandbox_pool *pool)
     }
     loop_timer_free(pool->retry);
     loop_timer_free(pool->refill);
+    loop_timer_free(pool->closing);
     cgroup_root_release(&pool->cgroup);
     strv_release(&pool->hide_folders);
     strv_release(&pool->hide_files);

@@ -16,7 +16,7 @@ void program_failed(struct wire_packet *packet, int error, const char *what)
         snprintf(text, sizeof(text), "%s: %s", what, strerror(error));
     else
         snprintf(text, sizeof(text), "%s", what);
-    wire_begin(packet, WIRE_FAILED, 0);
+    wire_packet_begin(packet, WIRE_FAILED, 0);
     packet->header.value = error;
     (void)wire_add(packet, text);
     (void)wire_send(WIRE_FD, packet, 0);

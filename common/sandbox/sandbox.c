@@ -21,6 +21,7 @@
 #define CLOSE_KILL_MS  2000 /* bubblewrap must have ended by then */
 #define CGROUP_WAIT_MS 20
 #define CGROUP_TRIES   100
+#define USAGE_WAIT_MS  5000
 #define REFILL_MS      5
 
 /* ---- making one ---- */
@@ -49,6 +50,7 @@ static int make_folders(struct sandbox *box, struct err *err)
 static void box_free(struct sandbox *box)
 {
     LIST_REMOVE(box, link);
+    pool_box_gone(box->pool);
     loop_fd_free(box->watch);
     if (box->sock >= 0)
         close(box->sock);
@@ -58,6 +60,7 @@ static void box_free(struct sandbox *box)
         wire_close_fds(box->pending);
     free(box->pending);
     loop_timer_free(box->failing);
+    loop_timer_free(box->asking);
     loop_timer_free(box->grace);
     loop_timer_free(box->closing);
     free(box->limit_reason);
@@ -110,9 +113,20 @@ static void on_gone(struct sandbox *box)
 {
     void (*gone)(void *) = box->gone;
     box->gone = NULL;
-    loop_timer_cancel(box->grace);
+    if (box->grace) /* else a limit ended them all */
+        loop_timer_cancel(box->grace);
     if (gone)
         gone(box->gone_arg);
+}
+
+static void tell_usage(struct sandbox *box, const struct sandbox_usage *usage)
+{
+    void (*done)(const struct sandbox_usage *, void *) = box->on_usage;
+    box->on_usage = NULL;
+    loop_timer_free(box->asking);
+    box->asking = NULL;
+    if (done)
+        done(usage, box->usage_arg);
 }
 
 /* What bubblewrap wrote before it ended. */
@@ -173,6 +187,13 @@ static void on_packet(int what, void *arg)
     case WIRE_GONE:
         on_gone(box);
         break;
+    case WIRE_USAGE: {
+        const struct sandbox_usage usage = {.known = true,
+                                            .cpu_ms = (int64_t)packet->header.a,
+                                            .memory_peak_bytes = packet->header.b};
+        tell_usage(box, &usage);
+        break;
+    }
     default:
         break;
     }
@@ -195,7 +216,7 @@ void box_make(struct sandbox *box)
     struct sandbox_pool *pool = box->pool;
     struct err err = {0};
     int pair[2] = {-1, -1}, words[2] = {-1, -1};
-    wire_begin(pool->packet, WIRE_MAKE, box->id);
+    wire_packet_begin(pool->packet, WIRE_MAKE, box->id);
     if (add_join_files(box, &err) < 0 || view_arguments(pool, box->dir, pool->packet) < 0 ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0 ||
         pipe2(words, O_CLOEXEC | O_NONBLOCK) != 0) {
@@ -260,11 +281,11 @@ static void send_limits(struct sandbox *box)
     struct err err = {0};
     if (cgroup_limit(&pool->cgroup, box->name, l, &err) < 0)
         log_warn("a limit is not set", LOG_S("sandbox", box->name), LOG_E(&err));
-    wire_begin(pool->packet, WIRE_WATCH, 0);
+    wire_packet_begin(pool->packet, WIRE_WATCH, 0);
     pool->packet->header.a = pool->cgroup.memory ? 0 : l->memory_bytes;
     pool->packet->header.b = l->disk_bytes;
     pool->packet->header.c = l->free_disk_bytes;
-    pool->packet->header.d = pool->cgroup.pids ? 0 : l->processes;
+    pool->packet->header.d = l->processes;
     (void)wire_add(pool->packet, SANDBOX_BUILD);
     (void)wire_add(pool->packet, SANDBOX_HOME);
     (void)wire_add(pool->packet, "/tmp");
@@ -315,8 +336,9 @@ int sandbox_run(struct sandbox *box, const struct sandbox_exec *exec, struct err
     if (box->running)
         return err_set(err, ERR_INTERNAL, "the sandbox runs something already");
     struct wire_packet *packet = mem_alloc(sizeof(*packet));
-    wire_begin(packet, WIRE_EXEC, 0);
-    packet->header.value = box->limits.processes;
+    wire_packet_begin(packet, WIRE_EXEC, 0);
+    packet->header.value =
+        box->limits.processes ? (int64_t)box->limits.processes + SANDBOX_PROCESSES_MORE : 0;
     if (fill(packet, exec, err) < 0) {
         wire_close_fds(packet);
         free(packet);
@@ -338,7 +360,7 @@ int sandbox_run(struct sandbox *box, const struct sandbox_exec *exec, struct err
 static void on_grace_over(void *arg)
 {
     struct sandbox *box = arg;
-    wire_begin(box->pool->packet, WIRE_SIGNAL, 0);
+    wire_packet_begin(box->pool->packet, WIRE_SIGNAL, 0);
     box->pool->packet->header.value = SIGKILL;
     if (box->sock >= 0)
         (void)wire_send(box->sock, box->pool->packet, MSG_DONTWAIT);
@@ -362,7 +384,7 @@ void sandbox_stop(struct sandbox *box, int64_t grace_ms, void (*gone)(void *arg)
         loop_timer_arm(box->failing, 0);
         return;
     }
-    wire_begin(box->pool->packet, WIRE_SIGNAL, 0);
+    wire_packet_begin(box->pool->packet, WIRE_SIGNAL, 0);
     box->pool->packet->header.value = SIGTERM;
     (void)wire_send(box->sock, box->pool->packet, MSG_DONTWAIT);
     loop_timer_arm(box->grace, grace_ms);
@@ -415,7 +437,7 @@ static void remove_done(void *arg)
         finish(box);
     } else if (box) {
         /* Subordinate ids own some of it: the launcher is root over those. */
-        wire_begin(box->pool->packet, WIRE_REMOVE, box->id);
+        wire_packet_begin(box->pool->packet, WIRE_REMOVE, box->id);
         (void)wire_add(box->pool->packet, box->dir);
         if (pool_send(box->pool) < 0)
             box_removed(box, EPIPE);
@@ -444,8 +466,29 @@ static void on_closing(void *arg)
         finish(box);
         return;
     }
-    wire_begin(box->pool->packet, WIRE_KILL, box->id);
+    wire_packet_begin(box->pool->packet, WIRE_KILL, box->id);
     (void)pool_send(box->pool);
+}
+
+static void on_no_usage(void *arg)
+{
+    const struct sandbox_usage none = {0};
+    tell_usage(arg, &none);
+}
+
+void sandbox_usage(struct sandbox *box, void (*done)(const struct sandbox_usage *usage, void *arg),
+                   void *arg)
+{
+    bool asked = false;
+    box->on_usage = done;
+    box->usage_arg = arg;
+    if (!box->asking)
+        box->asking = loop_timer_new(box->pool->loop, on_no_usage, box);
+    if (box->state == BOX_READY && box->sock >= 0) {
+        wire_packet_begin(box->pool->packet, WIRE_USAGE, 0);
+        asked = wire_send(box->sock, box->pool->packet, MSG_DONTWAIT) == 0;
+    }
+    loop_timer_arm(box->asking, asked ? USAGE_WAIT_MS : 0);
 }
 
 void sandbox_free(struct sandbox *box, void (*done)(void *arg), void *arg)
@@ -466,6 +509,9 @@ void sandbox_free(struct sandbox *box, void (*done)(void *arg), void *arg)
     box->sock = -1;
     loop_timer_free(box->failing);
     box->failing = NULL;
+    loop_timer_free(box->asking);
+    box->asking = NULL;
+    box->on_usage = NULL;
     loop_timer_free(box->grace);
     box->grace = NULL;
     box->closing = loop_timer_new(box->pool->loop, on_closing, box);

@@ -32,6 +32,10 @@ int sandbox_become_user(const char *user, struct err *err);
 /* The program gantry-sandbox at `path`, or (NULL) beside this executable; -1 and *err. Before
  * sandbox_become_user(): it can lie where that user may not go. */
 int sandbox_open_program(const char *path, struct err *err);
+/* The same of gantry-docker, which sandboxes show as docker (build/driver.h). */
+int sandbox_open_docker(const char *path, struct err *err);
+/* A copy of one of them at `path`, for a user who may not go where it lies. Blocking. */
+int sandbox_copy_program(int program, const char *path, struct err *err);
 
 struct sandbox_limits {
     uint64_t memory_bytes;    /* 0: none */
@@ -59,6 +63,9 @@ struct sandbox;
 
 int sandbox_pool_new(struct sandbox_pool **out, struct loop *loop, const struct sandbox_conf *conf,
                      struct err *err);
+/* Makes no more sandboxes; done() once none is left on disk: those that were taken must be freed
+ * by their owners. */
+void sandbox_pool_close(struct sandbox_pool *pool, void (*done)(void *arg), void *arg);
 /* Ends all sandboxes that are left, without callbacks. */
 void sandbox_pool_free(struct sandbox_pool *pool);
 /* One sentence: by which means memory, processes, cpu are limited. */
@@ -94,6 +101,16 @@ int sandbox_run(struct sandbox *sandbox, const struct sandbox_exec *exec, struct
 
 /* SIGTERM to every process; SIGKILL once grace_ms passed. gone() when no process is left. */
 void sandbox_stop(struct sandbox *sandbox, int64_t grace_ms, void (*gone)(void *arg), void *arg);
+
+/* What all its processes took so far: known within moments, or never. */
+struct sandbox_usage {
+    bool known;
+    int64_t cpu_ms;
+    uint64_t memory_peak_bytes; /* at once, without what they share; sampled every 100 ms */
+};
+/* done() is called later, once. */
+void sandbox_usage(struct sandbox *sandbox,
+                   void (*done)(const struct sandbox_usage *usage, void *arg), void *arg);
 
 /* Ends every process and removes its folders; the object is gone at once, done (may be NULL) is
  * called when nothing is left. No other callback follows. */

@@ -1,7 +1,8 @@
 /* One shell in a sandbox that runs commands one after the other, so that a `cd` or a variable lasts
  * (buildspec 0.2). A command that ends the shell itself (`exit 3`, `set -e`) ends with its status;
  * the next command runs in a new shell that takes over exported variables and the working folder.
- * Loop thread only. */
+ * Or each command in a shell of its own, to which nothing lasts (buildspec 0.1). Loop thread only.
+ */
 #ifndef GANTRY_SANDBOX_SHELL_H
 #define GANTRY_SANDBOX_SHELL_H
 
@@ -21,6 +22,7 @@ struct shell_conf {
     const char *dir;           /* inside, where it begins */
     const struct strv *texts;  /* all commands that it may be told to run */
     const struct strv *export; /* names that shell_exported() asks for; valid identifiers */
+    bool separate;             /* each command begins as the first: its folder, its variables */
     /* Output as it comes. False: stop reading until shell_resume(). */
     bool (*on_output)(struct shell *shell, const char *data, size_t len, void *arg);
     /* A command ended; all it wrote was given to on_output before. */

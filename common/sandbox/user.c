@@ -79,11 +79,12 @@ int sandbox_become_user(const char *user, struct err *err)
             err, ERR_NOT_FOUND,
             "there is no user '%s' for the builder to become; run: useradd --system "
             "--no-create-home --shell /usr/sbin/nologin %s && usermod "
-            "--add-subuids 200000-265535 --add-subgids 200000-265535 %s (or name another "
-            "with builder.user)",
+            "--add-subuids 200000-265535 --add-subgids 200000-265535 %s (or name another: "
+            "builder.user, --user)",
             user, user, user);
     if (found->pw_uid == 0)
-        return err_set(err, ERR_INVALID, "builder.user '%s' is root; builds never run as root",
+        return err_set(err, ERR_INVALID,
+                       "the user for builds is '%s', which is root; builds never run as root",
                        user);
     if (setgroups(0, NULL) != 0 || setresgid(found->pw_gid, found->pw_gid, found->pw_gid) != 0 ||
         setresuid(found->pw_uid, found->pw_uid, found->pw_uid) != 0)

@@ -47,6 +47,7 @@ void view_init(struct sandbox_pool *pool, const struct strv *paths)
         hide(pool, paths->items[i]);
     hide(pool, pool->dir);
     hide(pool, "/etc/gantry");
+    hide(pool, "/var/lib/containers"); /* another's; image tools would ask it for signatures */
     if (getpwuid_r(geteuid(), &pw, space, sizeof(space), &found) == 0 && found)
         hide(pool, found->pw_dir);
     /* Folders before what lies in them, or bubblewrap would look for those in the mask. */
@@ -111,6 +112,10 @@ int view_arguments(const struct sandbox_pool *pool, const char *dir, struct wire
               "--remount-ro", "/dev", "--proc", "/proc");
     rc |= ADD("--size", SMALL_BYTES, "--perms", "0755", "--tmpfs", "/run");
     rc |= ADD("--size", SMALL_BYTES, "--perms", "0755", "--tmpfs", "/home");
+    /* Image tools that are root keep what short names stand for there, and fail where they can't.
+     */
+    if (access("/var/cache", F_OK) == 0)
+        rc |= ADD("--size", SMALL_BYTES, "--perms", "0755", "--tmpfs", "/var/cache");
     rc |= add_bind(packet, dir, "build", SANDBOX_BUILD);
     rc |= add_bind(packet, dir, "home", SANDBOX_HOME);
     rc |= add_bind(packet, dir, "tmp", "/tmp");

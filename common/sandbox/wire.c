@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-void wire_begin(struct wire_packet *packet, enum wire_type type, uint32_t id)
+void wire_packet_begin(struct wire_packet *packet, enum wire_type type, uint32_t id)
 {
     packet->header = (struct wire_header){.type = type, .id = id};
     packet->text_len = 0;

@@ -15,6 +15,8 @@
  *   WATCH   a: memory, b: disk, c: least free disk (bytes), d: processes; 0: none
  *           strings: folders that count as disk                    -> LIMIT, string: the reason
  *   SIGNAL  value: the signal, to every process but init           -> GONE once none is left
+ *   USAGE                                                          -> USAGE, a: CPU in ms, b: the
+ *           most memory at once in bytes, both of all processes so far
  * Closing the socket ends the sandbox: init exits, and with it every process of its pid namespace.
  */
 #ifndef GANTRY_SANDBOX_WIRE_H
@@ -41,7 +43,8 @@ enum wire_type {
     WIRE_WATCH,
     WIRE_LIMIT,
     WIRE_SIGNAL,
-    WIRE_GONE
+    WIRE_GONE,
+    WIRE_USAGE
 };
 
 struct wire_header {
@@ -60,7 +63,7 @@ struct wire_packet {
     size_t fd_count;
 };
 
-void wire_begin(struct wire_packet *packet, enum wire_type type, uint32_t id);
+void wire_packet_begin(struct wire_packet *packet, enum wire_type type, uint32_t id);
 /* 0, or -1 when it does not fit (errno E2BIG). */
 int wire_add(struct wire_packet *packet, const char *s);
 void wire_add_fd(struct wire_packet *packet, int fd);

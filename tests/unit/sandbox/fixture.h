@@ -77,6 +77,13 @@ static void leave_cleaner(void)
     close(ends[0]);
 }
 
+/* As whom a test that is started as root runs its sandboxes. */
+static const char *fixture_user(void)
+{
+    const char *user = getenv("GANTRY_TEST_BUILDER_USER");
+    return user ? user : "gantry-builder";
+}
+
 static int fixture_setup(void **state)
 {
     struct err err = {0};
@@ -87,7 +94,7 @@ static int fixture_setup(void **state)
         snprintf(fx.dir, sizeof(fx.dir), "/var/tmp/gantry-test-XXXXXX");
     assert_non_null(mkdtemp(fx.dir));
     if (geteuid() == 0) {
-        struct passwd *pw = getpwnam("gantry-builder");
+        struct passwd *pw = getpwnam(fixture_user());
         if (pw)
             assert_int_equal(chown(fx.dir, pw->pw_uid, pw->pw_gid), 0);
     }
@@ -95,7 +102,7 @@ static int fixture_setup(void **state)
     fx.loop = loop_new(2);
     fx.program = sandbox_open_program(SANDBOX_PROGRAM, &err);
     assert_true(fx.program >= 0);
-    if (sandbox_become_user("gantry-builder", &err) < 0)
+    if (sandbox_become_user(fixture_user(), &err) < 0)
         snprintf(fx.why, sizeof(fx.why), "%s", err.msg);
     return 0;
 }

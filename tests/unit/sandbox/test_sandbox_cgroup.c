@@ -6,7 +6,7 @@ static const char *const controllers[] = {"memory", "pids", "cpu"};
 
 static int setup(void **state)
 {
-    struct passwd *pw = getpwnam("gantry-builder");
+    struct passwd *pw = getpwnam(fixture_user());
     bool all = geteuid() == 0 && pw;
     for (size_t i = 0; i < 3; i++) {
         snprintf(fx.groups[i], sizeof(fx.groups[i]), "/sys/fs/cgroup/%s/gantry-test-%d",
@@ -87,7 +87,7 @@ static void processes_are_held_and_the_group_is_gone_afterwards(void **state)
     (void)state;
     need_cgroup();
     const struct sandbox_limits limits = {.processes = 20, .cpu = 0.5};
-    struct run run = run_script(&limits, "for i in $(seq 1 40); do sleep 1 & done; wait");
+    struct run run = run_script(&limits, "for i in $(seq 1 80); do sleep 1 & done; wait; sleep 1");
     assert_true(run.code != 0 || run.signo);
     run = run_script(&limits, "for i in $(seq 1 10); do sleep 0.1 & done; wait");
     assert_int_equal(run.code, 0);

@@ -28,8 +28,8 @@ static void on_done(struct shell *shell, const struct shell_exit *result, void *
     s->done = true;
 }
 
-static void session_open(struct session *s, const struct sandbox_limits *limits,
-                         const char *const *texts, const char *const *export)
+static void session_open_as(struct session *s, const struct sandbox_limits *limits,
+                            const char *const *texts, const char *const *export, bool separate)
 {
     struct err err = {0};
     struct strv text = {0}, env = {0}, names = {0};
@@ -49,6 +49,7 @@ static void session_open(struct session *s, const struct sandbox_limits *limits,
                                     .dir = SANDBOX_SRC,
                                     .texts = &text,
                                     .export = &names,
+                                    .separate = separate,
                                     .on_output = on_output,
                                     .on_done = on_done,
                                     .arg = s};
@@ -57,6 +58,12 @@ static void session_open(struct session *s, const struct sandbox_limits *limits,
     strv_release(&text);
     strv_release(&env);
     strv_release(&names);
+}
+
+static void session_open(struct session *s, const struct sandbox_limits *limits,
+                         const char *const *texts, const char *const *export)
+{
+    session_open_as(s, limits, texts, export, false);
 }
 
 static int run(struct session *s, size_t index)
@@ -125,6 +132,34 @@ static void a_command_that_ends_the_shell_leaves_its_state_to_the_next(void **st
     assert_string_equal(buf_cstr(&s.output), "it's /usr/bin\n/usr/bin\n");
     assert_int_equal(run(&s, 2), 1);
     assert_int_equal(run(&s, 3), 0);
+    session_close(&s);
+}
+
+static void nothing_lasts_where_each_command_has_a_shell_of_its_own(void **state)
+{
+    (void)state;
+    need_pool();
+    struct session s;
+    struct strv got = {0};
+    session_open_as(&s, &unlimited,
+                    (const char *const[]){"pwd; cd /usr; x=1; export GIVEN=no",
+                                          "pwd; echo \"$x $GIVEN $CODEBUILD_BUILD_SUCCEEDING\"",
+                                          "echo more; exit 3", "set -e; false; true", "pwd", NULL},
+                    (const char *const[]){"GIVEN", NULL}, true);
+    assert_int_equal(run(&s, 0), 0);
+    assert_int_equal(run(&s, 1), 0);
+    assert_int_equal(run(&s, 2), 3);
+    assert_int_equal(run(&s, 3), 1);
+    assert_int_equal(run(&s, 4), 0);
+    assert_string_equal(buf_cstr(&s.output),
+                        SANDBOX_SRC "\n" SANDBOX_SRC "\n yes 1\nmore\n" SANDBOX_SRC "\n");
+    s.done = false;
+    shell_export(s.shell);
+    loop_run_for(fx.loop, WAIT_MS, &s.done);
+    assert_int_equal(shell_exported(s.shell, &got, NULL), 0);
+    assert_int_equal(got.count, 1);
+    assert_string_equal(got.items[0], "GIVEN=yes");
+    strv_release(&got);
     session_close(&s);
 }
 
@@ -204,16 +239,17 @@ static void a_memory_hog_is_ended_with_the_reason(void **state)
     session_close(&s);
 }
 
-static void a_fork_bomb_is_held_and_ended(void **state)
+static void more_processes_than_the_limit_end_it_with_the_reason(void **state)
 {
     (void)state;
     need_pool();
     struct session s;
     const struct sandbox_limits limits = {.processes = 100};
     session_open(&s, &limits,
-                 (const char *const[]){"bomb() { bomb | bomb & }; bomb; sleep 2; exit 9", NULL},
+                 (const char *const[]){"for n in $(seq 110); do sleep 60 & done; sleep 60", NULL},
                  NULL);
     assert_int_not_equal(run(&s, 0), 0);
+    assert_non_null(strstr(s.limit, "processes; the limit is 100"));
     session_close(&s);
 }
 
@@ -236,11 +272,12 @@ int main(void)
         cmocka_unit_test(a_cd_and_a_variable_last_from_one_command_to_the_next),
         cmocka_unit_test(a_commands_status_is_told_with_all_its_output),
         cmocka_unit_test(a_command_that_ends_the_shell_leaves_its_state_to_the_next),
+        cmocka_unit_test(nothing_lasts_where_each_command_has_a_shell_of_its_own),
         cmocka_unit_test(exported_variables_are_read_at_the_end),
         cmocka_unit_test(standard_input_is_empty_and_the_channels_are_closed),
         cmocka_unit_test(stopping_ends_the_whole_tree_and_first_asks),
         cmocka_unit_test(a_memory_hog_is_ended_with_the_reason),
-        cmocka_unit_test(a_fork_bomb_is_held_and_ended),
+        cmocka_unit_test(more_processes_than_the_limit_end_it_with_the_reason),
         cmocka_unit_test(a_disk_filler_is_ended_with_the_reason),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
