@@ -7,7 +7,7 @@ enum state { BEFORE_PHASE, IN_PHASE, AFTER_PHASE, DONE };
 
 void plan_init(struct plan *plan, const struct buildspec *spec)
 {
-    *plan = (struct plan){.spec = spec};
+    *plan = (struct plan){.spec = spec, .separate_shells = spec->separate_shells};
     for (int p = 0; p < BUILDSPEC_PHASES; p++) {
         const struct buildspec_phase *phase = &spec->phases[p];
         plan->first[p] = plan->texts.count;

@@ -38,6 +38,9 @@ struct plan {
     size_t first[BUILDSPEC_PHASES];         /* in texts */
     size_t first_finally[BUILDSPEC_PHASES]; /* in texts */
     size_t end[BUILDSPEC_PHASES];           /* in texts */
+    /* Version 0.1: each command in a shell of its own, which begins as the first one began. Else
+     * one shell for all, in which a `cd` or a variable lasts. */
+    bool separate_shells;
 
     int state;
     enum buildspec_phase_name phase;
