@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -10,14 +11,16 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "build.h"
-#include "git/git.h"
 #include "log/log.h"
 
 #define DISK_EVERY_MS 10000
 #define SLOTS_MAX     1000
+
+#define SWEEP_FIRST_MS 10000
+#define SWEEP_EVERY_MS (60 * 60 * 1000)
 
 /* ---- state ---- */
 
@@ -62,38 +65,6 @@ static void check_disk(void *arg)
     hold(b);
 }
 
-/* ---- what image tools find in every sandbox ---- */
-
-static int put_shared(const char *dir, const char *name, const char *text, struct err *err)
-{
-    char *path = mem_printf("%s/%s", dir, name);
-    int rc = file_write(path, text, strlen(text), 0644, err);
-    free(path);
-    return rc;
-}
-
-static int write_shared(struct builder *b, char **out, struct err *err)
-{
-    char *dir = mem_printf("%s/shared", b->dir);
-    struct buf registries;
-    buf_init(&registries, 1024 * 1024);
-    /* Written as TOML: containers-storage.conf(5), containers-registries.conf(5). */
-    for (size_t i = 0; i < b->conf->insecure_registries.count; i++)
-        buf_addf(&registries, "[[registry]]\nlocation = \"%s\"\ninsecure = true\n",
-                 b->conf->insecure_registries.items[i]);
-    int rc = file_mkdirs(dir, 0755, err);
-    if (rc == 0)
-        rc = put_shared(dir, "storage.conf",
-                        "[storage]\ndriver = \"vfs\"\nrunroot = \"/run/containers/storage\"\n"
-                        "graphroot = \"" SANDBOX_BUILD "/.containers\"\n",
-                        err);
-    if (rc == 0)
-        rc = put_shared(dir, "registries.conf", buf_cstr(&registries), err);
-    buf_release(&registries);
-    *out = dir;
-    return rc;
-}
-
 /* ---- start ---- */
 
 static int check_settings(const struct builder_conf *conf, struct err *err)
@@ -103,13 +74,14 @@ static int check_settings(const struct builder_conf *conf, struct err *err)
                        conf->network);
     if (conf->slots < 0 || conf->slots > SLOTS_MAX)
         return err_set(err, ERR_INVALID, "builder.slots must be 0 to %d", SLOTS_MAX);
+    if (!str_eq(conf->layer_cache, "off") && !str_is_name(conf->layer_cache))
+        return err_set(
+            err, ERR_INVALID,
+            "builder.layer-cache is '%s', but must be off, image, or a name of lower-case "
+            "letters and digits",
+            conf->layer_cache);
     if (conf->processes < 0 || conf->processes > INT32_MAX)
         return err_set(err, ERR_INVALID, "builder.processes must be 0 to %d", INT32_MAX);
-    for (size_t i = 0; i < conf->insecure_registries.count; i++) {
-        if (strpbrk(conf->insecure_registries.items[i], "\"\\\n"))
-            return err_set(err, ERR_INVALID, "builder.insecure-registries: '%s' is no host",
-                           conf->insecure_registries.items[i]);
-    }
     return 0;
 }
 
@@ -155,22 +127,43 @@ static int check_state_dir(const struct builder *b, struct err *err)
                    b->dir, b->conf->user, (unsigned)geteuid());
 }
 
+static void hide(struct strv *paths, const char *path)
+{
+    if (path && path[0] == '/')
+        strv_add(paths, path);
+}
+
+/* The settings can have Kafka's password in them. */
+static void hide_own(const struct builder *b, struct strv *paths)
+{
+    char real[PATH_MAX];
+    const struct svc_conf *conf = &b->svc->conf;
+    if (b->svc->config_file && realpath(b->svc->config_file, real))
+        hide(paths, real);
+    hide(paths, b->dir);
+    hide(paths, conf->state_dir);
+    hide(paths, conf->secrets_dir);
+    hide(paths, conf->tls_key);
+    hide(paths, b->artifacts);
+    hide(paths, b->conf->secrets.store_dir);
+    for (size_t i = 0; i < b->conf->hide.count; i++)
+        hide(paths, b->conf->hide.items[i]);
+}
+
 static int start_pool(struct builder *b, unsigned slots, struct err *err)
 {
-    struct strv hide = {0};
-    char *shared = NULL;
+    struct strv hidden = {0};
+    char *shared = mem_printf("%s/shared", b->dir);
     char *dir = mem_printf("%s/sandbox", b->dir);
-    int rc = write_shared(b, &shared, err);
-    strv_add(&hide, b->dir);
-    if (b->svc->conf.state_dir)
-        strv_add(&hide, b->svc->conf.state_dir);
-    if (b->svc->conf.secrets_dir)
-        strv_add(&hide, b->svc->conf.secrets_dir);
-    for (size_t i = 0; i < b->conf->hide.count; i++)
-        strv_add(&hide, b->conf->hide.items[i]);
+    const struct build_shared tools = {.dir = shared,
+                                       .insecure_registries = &b->conf->insecure_registries,
+                                       .registry_ca = b->conf->registry_ca,
+                                       .docker = b->docker};
+    int rc = build_sandbox_shared(&tools, err);
+    hide_own(b, &hidden);
     const struct sandbox_conf conf = {.dir = dir,
                                       .network = str_eq(b->conf->network, "host"),
-                                      .hide = &hide,
+                                      .hide = &hidden,
                                       .program = b->program,
                                       .shared = shared,
                                       .cgroup = b->conf->cgroup,
@@ -179,7 +172,7 @@ static int start_pool(struct builder *b, unsigned slots, struct err *err)
                                       .arg = b};
     if (rc == 0)
         rc = sandbox_pool_new(&b->pool, b->svc->loop, &conf, err);
-    strv_release(&hide);
+    strv_release(&hidden);
     free(shared);
     free(dir);
     return rc;
@@ -193,17 +186,97 @@ static int start_executor(struct builder *b, unsigned slots, struct err *err)
                                        .partitions = (int32_t)b->svc->conf.partitions,
                                        .slots = slots,
                                        .metrics = b->svc->metrics};
-    const struct executor_handler handler = {.start = build_start,
-                                             .stop = build_stop,
-                                             .log_ready = build_log_ready,
+    const struct executor_handler handler = {.start = host_start,
+                                             .stop = host_stop,
+                                             .log_ready = host_log_ready,
                                              .full = on_full,
                                              .arg = b};
     return executor_new(&b->executor, b->svc->loop, b->svc->bus, &conf, &handler, err);
 }
 
-static void free_mirror(void *mirror)
+/* ---- the artifact store ---- */
+
+static void sweep_next(struct builder *b);
+
+static void on_swept(const struct artifact_answer *answer, const struct err *err, void *arg)
 {
-    git_mirror_free(mirror);
+    if (err->code != ERR_NONE)
+        log_warn("the artifact store cannot be swept", LOG_E(err));
+    else if (answer->count)
+        log_info("removed what was kept long enough", LOG_I("objects", answer->count));
+    sweep_next(arg);
+}
+
+/* Artifacts, logs, caches, one after the other; then all again an hour later. */
+static void sweep_next(struct builder *b)
+{
+    const struct {
+        const char *prefix;
+        int64_t keep_ms;
+    } kinds[] = {{"artifacts/", b->conf->artifacts_keep_ms},
+                 {"logs/", b->conf->logs_keep_ms},
+                 {"cache/", b->conf->cache_keep_ms}};
+    while (b->swept < 3 && kinds[b->swept].keep_ms == 0)
+        b->swept++;
+    if (b->swept == 3) {
+        loop_timer_arm(b->sweep_timer, SWEEP_EVERY_MS);
+        return;
+    }
+    int64_t before = clock_now_ms() - kinds[b->swept].keep_ms;
+    artifact_sweep(b->store, kinds[b->swept++].prefix, before, on_swept, b);
+}
+
+static void sweep_all(void *arg)
+{
+    struct builder *b = arg;
+    b->swept = 0;
+    sweep_next(b);
+}
+
+static int start_artifacts(struct builder *b, struct err *err)
+{
+    b->artifacts = str_empty(b->conf->artifacts) ? mem_printf("%s/artifacts", b->dir)
+                                                 : mem_strdup(b->conf->artifacts);
+    const struct artifact_store_conf conf = {.loop = b->svc->loop,
+                                             .where = b->artifacts,
+                                             .aws = b->secrets->aws,
+                                             .kms_key = b->conf->artifacts_kms_key};
+    if (artifact_store_new(&b->store, &conf, err) < 0)
+        return err_wrap(err, "builder.artifacts");
+    b->sweep_timer = loop_timer_new(b->svc->loop, sweep_all, b);
+    loop_timer_arm(b->sweep_timer, SWEEP_FIRST_MS);
+    return 0;
+}
+
+/* What all builds share; the pool is there. */
+static void make_env(struct builder *b)
+{
+    const struct builder_conf *conf = b->conf;
+    const struct oci_conf oci = {.insecure = &conf->insecure_registries,
+                                 .ca_file = conf->registry_ca,
+                                 .secrets_dir = b->svc->conf.secrets_dir,
+                                 .login = conf->registry_login};
+    const struct build_sources_conf sources = {.dir = b->dir,
+                                               .secrets_dir = b->svc->conf.secrets_dir,
+                                               .ca_file = b->svc->conf.git_ca,
+                                               .git_timeout_ms = conf->git_timeout_ms,
+                                               .trust_owner = conf->trust_file_owner};
+    b->signing = (struct build_signing){.secrets_dir = b->svc->conf.secrets_dir,
+                                        .key = conf->signing.key,
+                                        .builder_id = conf->signing.builder_id};
+    b->env = (struct build_env){.loop = b->svc->loop,
+                                .driver = build_driver_sandbox(b->svc->loop, b->pool),
+                                .sources = build_sources_new(b->svc->loop, &sources),
+                                .registry = oci_client_new(b->svc->loop, &oci),
+                                .artifacts = b->store,
+                                .parameters = b->secrets->parameters,
+                                .signing = str_empty(conf->signing.key) ? NULL : &b->signing,
+                                .layer_cache =
+                                    str_eq(conf->layer_cache, "off") ? NULL : conf->layer_cache,
+                                .limits = {.memory_bytes = conf->memory_bytes,
+                                           .processes = (uint32_t)conf->processes,
+                                           .disk_bytes = conf->disk_bytes,
+                                           .free_disk_bytes = conf->free_disk_bytes}};
 }
 
 int builder_start(struct svc *svc, struct err *err)
@@ -212,18 +285,20 @@ int builder_start(struct svc *svc, struct err *err)
     b->svc = svc;
     if (check_settings(b->conf, err) < 0 || make_state_dir(b, err) < 0 ||
         (b->program = sandbox_open_program(NULL, err)) < 0 ||
+        (b->docker = sandbox_open_docker(NULL, err)) < 0 ||
         sandbox_become_user(b->conf->user, err) < 0 || check_state_dir(b, err) < 0 ||
         lock_state_dir(b, err) < 0)
         return -1;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned slots = b->conf->slots ? (unsigned)b->conf->slots : cores > 0 ? (unsigned)cores : 1;
-    const struct oci_conf oci = {.insecure = &b->conf->insecure_registries,
-                                 .ca_file = b->conf->registry_ca};
-    b->mirrors = map_new(free_mirror);
-    b->registry = oci_client_new(svc->loop, &oci);
     b->disk_timer = loop_timer_new(svc->loop, check_disk, b);
     svc_ready(svc, "sandbox", false, "the first sandbox is not ready yet");
-    if (start_pool(b, slots, err) < 0 || start_executor(b, slots, err) < 0)
+    if (secrets_new(&b->secrets, svc, &b->conf->secrets, b->dir, err) < 0 ||
+        start_artifacts(b, err) < 0 || start_pool(b, slots, err) < 0)
+        return -1;
+    make_env(b);
+    usage_metrics_init(&b->usage, svc->metrics);
+    if (start_executor(b, slots, err) < 0)
         return -1;
     svc_note(svc, "sandbox", sandbox_pool_means(b->pool));
     log_info("builder", LOG_I("slots", slots), LOG_S("user", b->conf->user),
@@ -250,11 +325,17 @@ void builder_release(struct svc *svc)
 {
     struct builder *b = svc->app;
     executor_free(b->executor);
-    map_free(b->mirrors);
-    oci_client_free(b->registry);
+    build_sources_free(b->env.sources);
+    oci_client_free(b->env.registry);
+    build_driver_free(b->env.driver);
     sandbox_pool_free(b->pool);
+    loop_timer_free(b->sweep_timer);
+    artifact_store_free(b->store);
+    secrets_free(b->secrets);
     loop_timer_free(b->disk_timer);
     close(b->program);
+    close(b->docker);
     close(b->lock);
+    free(b->artifacts);
     free(b->dir);
 }

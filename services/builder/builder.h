@@ -2,13 +2,15 @@
 #ifndef GANTRY_SERVICES_BUILDER_BUILDER_H
 #define GANTRY_SERVICES_BUILDER_BUILDER_H
 
-#include "base/map.h"
 #include "base/str.h"
+#include "build/build.h"
 #include "executor/executor.h"
 #include "gantry/v1/request.pb-c.h"
 #include "gantry/v1/result.pb-c.h"
 #include "oci/oci.h"
 #include "sandbox/sandbox.h"
+#include "secrets.h"
+#include "store/artifact_store.h"
 #include "svc/svc.h"
 
 struct builder_conf {
@@ -18,6 +20,11 @@ struct builder_conf {
     char *network;
     struct strv insecure_registries;
     char *registry_ca;
+    char *registry_login;
+    char *layer_cache;
+    struct signing_conf {
+        char *key, *builder_id;
+    } signing;
     char *cgroup;
     struct strv hide;
     int64_t processes;
@@ -26,8 +33,17 @@ struct builder_conf {
     uint64_t free_disk_bytes;
     int64_t git_timeout_ms;
     bool trust_file_owner;
+    char *artifacts, *artifacts_kms_key;
+    int64_t artifacts_keep_ms, logs_keep_ms, cache_keep_ms;
+    struct secrets_conf secrets;
 };
 extern const struct conf_item builder_conf_items[];
+
+/* Of builds that ended, in base units. */
+struct usage_metrics {
+    struct metric *builds[4]; /* by outcome */
+    struct metric *build_seconds, *cpu_seconds, *memory_peak, *bytes_in, *bytes_out;
+};
 
 struct builder {
     struct builder_conf *conf;
@@ -35,10 +51,17 @@ struct builder {
     char *dir;   /* all that it keeps on disk */
     int lock;    /* of that folder */
     int program; /* gantry-sandbox, opened */
+    int docker;  /* gantry-docker, opened */
     struct executor *executor;
     struct sandbox_pool *pool;
-    struct oci_client *registry;
-    struct map *mirrors; /* URL -> struct git_mirror */
+    struct build_env env; /* of all builds */
+    struct build_signing signing;
+    struct secrets *secrets;
+    char *artifacts; /* where they are kept */
+    struct artifact_store *store;
+    struct loop_timer *sweep_timer;
+    size_t swept; /* of the kinds of objects */
+    struct usage_metrics usage;
     struct loop_timer *disk_timer;
     bool sandbox_works, disk_is_low;
 };
@@ -47,11 +70,13 @@ int builder_start(struct svc *svc, struct err *err);
 void builder_stop(struct svc *svc);
 void builder_release(struct svc *svc);
 
-/* ---- source.c ---- */
-/* A clean checkout of the revision into the empty folder `dir`; done on the loop. */
-struct checkout;
-struct checkout *checkout_start(struct builder *builder, const Gantry__V1__Revision *revision,
-                                const char *dir, void (*done)(const struct err *err, void *arg),
-                                void *arg, struct err *err);
+/* ---- usage.c ---- */
+void usage_metrics_init(struct usage_metrics *usage, struct metrics *metrics);
+void usage_count(struct usage_metrics *usage, const Gantry__V1__Finished *finished);
+
+/* ---- host.c: a run of the executor as the host of a build ---- */
+void host_start(struct executor_run *run, void *builder);
+void host_stop(struct executor_run *run, enum executor_stop why, const char *reason, void *builder);
+void host_log_ready(struct executor_run *run, void *builder);
 
 #endif

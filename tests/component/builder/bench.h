@@ -25,6 +25,8 @@ struct ask {
     const char *dockerfile; /* text that is committed as Dockerfile */
     const char *image;      /* repository's name in the registry; NULL: none */
     uint64_t memory_bytes;
+    const char *git;      /* URL of the repository; NULL: file://<repository> */
+    size_t extra_exports; /* of an earlier action, 64 KiB each, that the request carries */
 };
 
 void bench_setup(struct bench *b, const char *settings);

@@ -2,6 +2,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "base/mem.h"
 #include "tests/component/builder/bench.h"
 
 static struct bench bench;
@@ -197,6 +199,143 @@ static void a_digest_that_the_registry_has_not_or_a_tag_that_moved_is_refused(vo
     assert_non_null(strstr(f->reason, "The tag 'shop-7' moved meanwhile"));
 }
 
+/* Below the artifact store. */
+static size_t stored(const char *key)
+{
+    struct buf text;
+    size_t len = 0;
+    char *path = mem_printf("%s/state/artifacts/%s", bench.dir, key);
+    if (file_read(&text, path, 64 << 20, NULL) == 0) {
+        len = text.len;
+        buf_release(&text);
+    }
+    free(path);
+    return len;
+}
+
+static void artifacts_reports_and_the_log_are_kept_and_told(void **state)
+{
+    NEED();
+    char id[ID_SIZE];
+    const struct ask ask = {
+        .buildspec =
+            "version: 0.2\n"
+            "phases:\n"
+            "  build:\n"
+            "    commands:\n"
+            "      - V=1.2; mkdir out; echo a >out/a; ln -s /etc/passwd out/b\n"
+            "      - echo '<testsuite name=\"s\"><testcase name=\"c\"/></testsuite>' >t.xml\n"
+            "      - echo c >out/c; chmod 600 out/c; chown 7:7 out/c\n"
+            "reports: {unit: {files: t.xml}}\n"
+            "artifacts: {files: '**/*', base-directory: out, name: web-$V}\n"};
+    bench_ask(&bench, &ask, id);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    if (f->outcome != GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED) {
+        char *log = bench_log(&bench, id);
+        fail_msg("%s\n%s", f->reason, log);
+    }
+    assert_int_equal(f->n_files, 2);
+    assert_string_equal(f->files[0]->name, "web-1.2.zip");
+    assert_int_equal(f->files[0]->entries, 1);
+    assert_int_equal(stored(f->files[0]->key), f->files[0]->size_bytes);
+    assert_string_equal(f->files[1]->name, "log");
+    assert_int_equal(stored(f->files[1]->key), f->files[1]->size_bytes);
+    assert_int_equal(f->n_reports, 1);
+    assert_int_equal(f->reports[0]->counts->passed, 1);
+    assert_true(f->usage->build_ms > 0);
+    assert_true(f->usage->bytes_out > f->files[0]->size_bytes);
+    bench_log_has(&bench, id, "Left out of web-1.2.zip: out/b: a link that leads out");
+    bench_log_has(&bench, id, "Left out of web-1.2.zip: out/c: Permission denied");
+}
+
+static void what_a_build_took_is_told_and_counted(void **state)
+{
+    NEED();
+    char id[ID_SIZE];
+    const struct ask ask = {.buildspec =
+                                "version: 0.2\nphases: {build: {commands: ["
+                                "'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done',"
+                                "'x=$(head -c 40000000 /dev/zero | tr \"\\0\" a); sleep 0.3',"
+                                "'(i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done)']}}\n"};
+    bench_ask(&bench, &ask, id);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED);
+    assert_true(f->usage->cpu_ms > 0);
+    assert_true(f->usage->cpu_ms <= f->usage->build_ms * sysconf(_SC_NPROCESSORS_ONLN));
+    assert_true(f->usage->memory_peak_bytes > 40000000);
+    assert_true(f->usage->memory_peak_bytes < 1000000000);
+}
+
+static void a_cache_with_a_hashed_key_comes_back(void **state)
+{
+    NEED();
+    char id[ID_SIZE];
+    const struct ask ask = {
+        .buildspec = "version: 0.2\n"
+                     "env: {exported-variables: [V]}\n"
+                     "phases: {build: {commands: ['V=$(cat ~/.kept/a || echo none); mkdir -p "
+                     "~/.kept; echo here >~/.kept/a']}}\n"
+                     "cache: {paths: ['/root/.kept/**/*'], key: "
+                     "'k-$(codebuild-hash-files buildspec.yml)'}\n"};
+    static const char *const found[] = {"none", "here"};
+    for (size_t i = 0; i < 2; i++) {
+        bench_ask(&bench, &ask, id);
+        const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+        assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED);
+        assert_string_equal(exported(f, "V"), found[i]);
+    }
+    bench_log_has(&bench, id, "Cache restored: k-");
+}
+
+/* As after a ledger that began anew: its release numbers begin at 1 again. */
+static void a_tag_that_was_there_before_the_build_and_did_not_move_is_none_of_its(void **state)
+{
+    NEED();
+    char id[ID_SIZE], digest[OCI_DIGEST_SIZE];
+    const struct ask before = {.dockerfile = "FROM scratch\nCOPY Dockerfile /before\n",
+                               .image = "acme/older"};
+    bench_ask(&bench, &before, id);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED);
+    const struct ask after = {
+        .buildspec = "version: 0.2\nphases: {build: {commands: ["
+                     "'printf \"FROM scratch\\nCOPY buildspec.yml /a\" >D; docker build -q -f D -t "
+                     "${GANTRY_IMAGE%:*}:other . && docker push -q --digestfile d "
+                     "${GANTRY_IMAGE%:*}:other',"
+                     "'export GANTRY_IMAGE_DIGEST=$(cat d)']}}\n",
+        .image = "acme/older"};
+    bench_ask(&bench, &after, id);
+    f = bench_finished(&bench, id, NULL);
+    if (f->outcome != GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED)
+        fail_msg("%s", f->reason);
+    bench_registry_digest(&bench, "acme/older", "other", digest);
+    assert_string_equal(f->artifact->digest, digest);
+    assert_string_equal(f->artifact->tag, "");
+}
+
+static void an_image_for_several_platforms_stays_one(void **state)
+{
+    NEED();
+    char id[ID_SIZE], digest[OCI_DIGEST_SIZE];
+    const struct ask ask = {
+        .buildspec =
+            "version: 0.2\nphases: {build: {commands: ["
+            "'printf \"FROM scratch\\nCOPY buildspec.yml /a\" >D; docker buildx build -f D "
+            "--platform linux/amd64,linux/arm64 -t $GANTRY_IMAGE --push .']}}\n",
+        .image = "acme/several"};
+    bench_ask(&bench, &ask, id);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    if (f->outcome != GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED)
+        fail_msg("%s", f->reason);
+    bench_registry_digest(&bench, "acme/several", "shop-7", digest);
+    assert_string_equal(f->artifact->digest, digest);
+    assert_string_equal(f->artifact->media_type, "application/vnd.oci.image.index.v1+json");
+    assert_int_equal(f->artifact->n_platforms, 2);
+    assert_string_equal(f->artifact->platforms[0], "linux/amd64");
+    assert_string_equal(f->artifact->platforms[1], "linux/arm64");
+    assert_string_equal(f->artifact->signature, ""); /* no key is configured */
+}
+
 static void a_cancel_ends_the_whole_tree(void **state)
 {
     NEED();
@@ -370,6 +509,11 @@ int main(void)
         TEST(a_dockerfile_is_built_pushed_and_its_digest_is_the_registrys),
         TEST(the_digest_of_a_buildspec_comes_from_image_detail_or_the_tag),
         TEST(a_digest_that_the_registry_has_not_or_a_tag_that_moved_is_refused),
+        TEST(artifacts_reports_and_the_log_are_kept_and_told),
+        TEST(what_a_build_took_is_told_and_counted),
+        TEST(a_cache_with_a_hashed_key_comes_back),
+        TEST(a_tag_that_was_there_before_the_build_and_did_not_move_is_none_of_its),
+        TEST(an_image_for_several_platforms_stays_one),
         TEST(a_cancel_ends_the_whole_tree),
         cmocka_unit_test_setup_teardown(a_parked_run_that_is_cancelled_never_starts, setup_one_slot,
                                         teardown),
@@ -380,5 +524,6 @@ int main(void)
         TEST(a_memory_hog_fails_with_the_reason_and_others_go_on),
         TEST(an_endless_output_is_cut_and_the_build_goes_on),
     };
+    cmocka_set_test_filter(getenv("GANTRY_TEST"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

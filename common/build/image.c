@@ -1,25 +1,53 @@
 /* DESIGN: the digest comes from, in this order, GANTRY_IMAGE_DIGEST as the commands exported it (or
  * as `buildah push` wrote it, without a buildspec), imageDetail.json or imagedefinitions.json among
  * the artifacts, the tag that GANTRY_IMAGE names. Whatever it is, the registry must have it, and a
- * tag that was pushed with it must still name it. */
+ * tag that was pushed with it must still name it.
+ *
+ * The tag can name something from before: an attempt before this one, a pipeline of the same name
+ * and release number in a ledger that is no more. So it is asked for beside the checkout, too: what
+ * it named then and names still, the build has not pushed. */
 #include <jansson.h>
 #include <stdio.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "build.h"
+#include "build/internal.h"
+#include "buildspec/files.h"
 
 #define DETAIL_MAX (1024 * 1024)
 
+static const char *const detail_files[] = {"imageDetail.json", "imagedefinitions.json"};
+
+void image_cancel(struct build *build)
+{
+    oci_call_cancel(build->image_call);
+    oci_call_cancel(build->tag_call);
+    oci_call_cancel(build->before_call);
+    oci_call_cancel(build->attach_call);
+    build->image_call = build->tag_call = build->before_call = build->attach_call = NULL;
+}
+
 static void fail(struct build *build, const char *reason)
 {
-    executor_mark(build->run, "%s", reason);
-    build_fail(build, PHASE_UPLOAD_ARTIFACTS, reason, NULL, 0);
+    image_cancel(build); /* the others answer no more */
+    build_mark(build, "%s", reason);
+    after_fail(build, PHASE_UPLOAD_ARTIFACTS, reason, NULL, 0);
+    after_next(build);
 }
 
 static void fail_err(struct build *build, const struct err *err)
 {
     fail(build, err->msg);
+}
+
+static void on_before(const struct oci_image *image, const struct err *err, void *arg);
+
+/* Whoever can't answer now is asked again after the commands, and then it matters. */
+static void ask_before(struct build *build)
+{
+    struct oci_ref tag;
+    if (oci_ref_parse(&tag, build->image_uri, NULL) == 0)
+        build->before_call = oci_resolve_digest(build->env->registry, &tag, on_before, build, NULL);
 }
 
 int image_begin(struct build *build, struct err *err)
@@ -36,17 +64,26 @@ int image_begin(struct build *build, struct err *err)
     build->tag = mem_printf("%s-%llu", build->request->pipeline,
                             (unsigned long long)build->request->release);
     build->image_uri = mem_printf("%s:%s", image, build->tag);
+    ask_before(build);
     return 0;
 }
 
 /* ---- what the registry says ---- */
 
-/* Both answers are there. */
+static bool is_from_before(const struct build *build)
+{
+    return str_eq(build->check_tag, build->tag) && !str_eq(build->tag_digest, build->digest) &&
+           str_eq(build->tag_digest, build->tag_before);
+}
+
+/* All answers are there. */
 static void judge(struct build *build)
 {
     char reason[400];
-    if (build->image_call || build->tag_call)
+    if (build->image_call || build->tag_call || build->before_call)
         return;
+    if (is_from_before(build))
+        build->tag_digest[0] = '\0';
     if (!build->tag_digest[0])
         build->check_tag[0] = '\0'; /* it was pushed under another tag, or none */
     if (build->tag_digest[0] && !str_eq(build->tag_digest, build->digest)) {
@@ -55,8 +92,19 @@ static void judge(struct build *build)
                  build->check_tag, build->digest, build->tag_digest);
         fail(build, reason);
     } else {
-        build_succeed(build);
+        image_attest(build);
     }
+}
+
+static void on_before(const struct oci_image *image, const struct err *err, void *arg)
+{
+    struct build *build = arg;
+    (void)err;
+    build->before_call = NULL;
+    if (image)
+        snprintf(build->tag_before, sizeof(build->tag_before), "%s", image->digest);
+    if (build->image_known) /* the commands were faster */
+        judge(build);
 }
 
 static void on_tag(const struct oci_image *image, const struct err *err, void *arg)
@@ -100,7 +148,7 @@ static void on_image(const struct oci_image *image, const struct err *err, void 
 /* Asks for the image and, beside it, for what its tag names now. */
 static int ask(struct build *build, struct err *err)
 {
-    struct oci_client *registry = build->builder->registry;
+    struct oci_client *registry = build->env->registry;
     struct oci_ref image, tag;
     if (oci_ref_parse(&image, build->request->build->image, err) < 0)
         return -1;
@@ -144,7 +192,8 @@ static int from_push(struct build *build, struct err *err)
 {
     struct buf text;
     if (!str_empty(build->request->build->buildspec) ||
-        sandbox_read_file(build->box, IMAGE_DIGEST_FILE, 256, &text, NULL) < 0)
+        build->place->ops->read_file(build->place, "build/" IMAGE_DIGEST_FILE, 256, &text, NULL) <
+            0)
         return 0;
     int rc = take_digest(build, buf_cstr(&text), "what buildah pushed", err);
     buf_release(&text);
@@ -182,24 +231,38 @@ static int take_detail(struct build *build, const char *name, const json_t *json
     return digest ? 0 : err_set(err, ERR_INVALID, "%s has neither ImageDigest nor ImageURI", name);
 }
 
+/* Below the place's folder; NULL: no base-directory that is one folder. */
+static char *artifact_path(const struct build *build, const char *name)
+{
+    const char *base = build->spec->artifacts.base_directory;
+    while (base && str_starts(base, "./"))
+        base += 2;
+    if (str_empty(base) || str_eq(base, "."))
+        return mem_printf("build/src/%s", name);
+    return base[strcspn(base, "*?[\\$`")] ? NULL : mem_printf("build/src/%s/%s", base, name);
+}
+
+/* Whether a file at this path is kept, by this name. */
+static bool is_artifact(const struct build *build, const char *path, const char *name)
+{
+    const char *kept = NULL;
+    struct files *files = artifact_files(build, &build->spec->artifacts);
+    bool found = files_match(files, path + strlen("build/src/"), &kept) && str_eq(kept, name);
+    files_free(files);
+    return found;
+}
+
 /* 1: it was there; 0: not among the artifacts; -1. */
 static int from_file(struct build *build, const char *name, struct err *err)
 {
-    const struct buildspec *spec = build->spec;
     struct buf text;
-    bool wanted = false;
-    for (size_t i = 0; i < spec->artifact_files.count; i++) {
-        const char *pattern = spec->artifact_files.items[i];
-        if (str_starts(pattern, "./"))
-            pattern += 2;
-        wanted = wanted || str_glob(pattern, name) || str_eq(pattern, "**/*");
-    }
-    if (!wanted)
-        return 0;
-    char *path = mem_printf("build/src/%s%s%s", spec->artifact_base ? spec->artifact_base : "",
-                            spec->artifact_base ? "/" : "", name);
+    char *path = artifact_path(build, name);
     struct err why = {0};
-    int rc = sandbox_read_file(build->box, path, DETAIL_MAX, &text, &why);
+    if (!path || !is_artifact(build, path, name)) {
+        free(path);
+        return 0;
+    }
+    int rc = build->place->ops->read_file(build->place, path, DETAIL_MAX, &text, &why);
     free(path);
     if (rc < 0) {
         if (why.code == ERR_NOT_FOUND)
@@ -215,6 +278,17 @@ static int from_file(struct build *build, const char *name, struct err *err)
     return rc < 0 ? -1 : 1;
 }
 
+void image_wants(const struct build *build, struct strv *paths)
+{
+    for (size_t i = 0; i < sizeof(detail_files) / sizeof(*detail_files); i++) {
+        char *path = artifact_path(build, detail_files[i]);
+        if (path)
+            strv_add(paths, path);
+        free(path);
+    }
+    strv_add(paths, "build/" IMAGE_DIGEST_FILE);
+}
+
 static int find_digest(struct build *build, struct err *err)
 {
     snprintf(build->check_tag, sizeof(build->check_tag), "%.128s", build->tag);
@@ -222,16 +296,15 @@ static int find_digest(struct build *build, struct err *err)
         return -1;
     if (build->digest[0])
         return 0;
-    int found = from_file(build, "imageDetail.json", err);
-    if (found == 0)
-        found = from_file(build, "imagedefinitions.json", err);
+    int found = 0;
+    for (size_t i = 0; i < sizeof(detail_files) / sizeof(*detail_files) && found == 0; i++)
+        found = from_file(build, detail_files[i], err);
     return found < 0 ? -1 : 0;
 }
 
 void image_find(struct build *build)
 {
     struct err err = {0};
-    phase_begin(build, PHASE_UPLOAD_ARTIFACTS);
     if (find_digest(build, &err) < 0 || ask(build, &err) < 0)
         fail_err(build, &err);
 }

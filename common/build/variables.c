@@ -2,7 +2,8 @@
 
 #include "base/id.h"
 #include "base/mem.h"
-#include "build.h"
+#include "build/internal.h"
+#include "parameters/parameters.h"
 
 /* In `env` or after it: a later one of the same name replaces. */
 static void set(struct strv *env, const char *name, const char *value)
@@ -11,12 +12,14 @@ static void set(struct strv *env, const char *name, const char *value)
     char *text = mem_printf("%s=%s", name, value);
     for (size_t i = 0; i < env->count; i++) {
         if (strncmp(env->items[i], name, len) == 0 && env->items[i][len] == '=') {
+            mem_wipe(env->items[i], strlen(env->items[i])); /* perhaps a secret */
             free(env->items[i]);
             env->items[i] = text;
             return;
         }
     }
     strv_add(env, text);
+    mem_wipe(text, strlen(text));
     free(text);
 }
 
@@ -35,16 +38,18 @@ static void set_all(struct strv *env, Gantry__V1__KeyValue *const *pairs, size_t
     }
 }
 
-static void set_source(struct strv *env, const Gantry__V1__Revision *revision)
+static void set_source(const struct build *build, struct strv *env)
 {
+    const Gantry__V1__Revision *revision = build->revision;
+    const char *src = build->place->paths.src;
     char name[128];
     snprintf(name, sizeof(name), "CODEBUILD_SRC_DIR_%.80s", revision->source);
     for (char *p = name; *p; p++) {
         if (*p == '-')
             *p = '_';
     }
-    set(env, name, SANDBOX_SRC);
-    set(env, "CODEBUILD_SRC_DIR", SANDBOX_SRC);
+    set(env, name, src);
+    set(env, "CODEBUILD_SRC_DIR", src);
     set(env, "CODEBUILD_RESOLVED_SOURCE_VERSION", revision->commit);
     set(env, "CODEBUILD_SOURCE_VERSION", revision->commit);
     set(env, "CODEBUILD_SOURCE_REPO_URL", revision->git);
@@ -66,18 +71,18 @@ static void set_source(struct strv *env, const Gantry__V1__Revision *revision)
 static void set_codebuild(const struct build *build, struct strv *env)
 {
     const Gantry__V1__ActionRequest *req = build->request;
-    const char *run_id = executor_run_id(build->run);
+    const char *run_id = build->host.run_id;
     char *id = mem_printf("%s:%s", req->pipeline, run_id);
     char *arn = mem_printf("arn:gantry:codebuild:::build/%s", id);
     char *initiator = mem_printf("gantry/%s", req->pipeline);
     set(env, "CODEBUILD_BUILD_ID", id);
     set(env, "CODEBUILD_BUILD_ARN", arn);
     set_number(env, "CODEBUILD_BUILD_NUMBER", req->release);
-    set(env, "CODEBUILD_BUILD_IMAGE", "gantry/sandbox");
+    set(env, "CODEBUILD_BUILD_IMAGE", build->place->image);
     set(env, "CODEBUILD_BUILD_SUCCEEDING", "1");
     set(env, "CODEBUILD_INITIATOR", initiator);
     set(env, "CODEBUILD_LOG_PATH", run_id);
-    set_number(env, "CODEBUILD_START_TIME", (uint64_t)executor_run_started_ms(build->run));
+    set_number(env, "CODEBUILD_START_TIME", (uint64_t)build->host.started_ms);
     free(id);
     free(arn);
     free(initiator);
@@ -90,7 +95,7 @@ static void set_gantry(const struct build *build, struct strv *env)
     set_number(env, "GANTRY_RELEASE", req->release);
     set(env, "GANTRY_STAGE", req->stage);
     set(env, "GANTRY_ACTION", req->action);
-    set(env, "GANTRY_RUN_ID", executor_run_id(build->run));
+    set(env, "GANTRY_RUN_ID", build->host.run_id);
     if (build->image_uri)
         set(env, "GANTRY_IMAGE", build->image_uri);
 }
@@ -98,25 +103,14 @@ static void set_gantry(const struct build *build, struct strv *env)
 void variables_add(const struct build *build, struct strv *env)
 {
     const Gantry__V1__ActionRequest *req = build->request;
-    static const char *const base[] = {
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME=" SANDBOX_HOME,
-        "USER=root",
-        "LANG=C.UTF-8",
-        /* Image tools are root of a user namespace already, and find no engine. */
-        "_CONTAINERS_USERNS_CONFIGURED=1",
-        "BUILDAH_ISOLATION=chroot",
-        "STORAGE_DRIVER=vfs",
-        "CONTAINERS_STORAGE_CONF=" SANDBOX_SHARED "/storage.conf",
-        "CONTAINERS_REGISTRIES_CONF=" SANDBOX_SHARED "/registries.conf",
-    };
-    for (size_t i = 0; i < sizeof(base) / sizeof(*base); i++)
-        strv_add(env, base[i]);
     for (size_t i = 0; i < build->spec->variable_count; i++)
         set(env, build->spec->variables[i].key, build->spec->variables[i].value);
+    const struct parameter_values *secrets = build_secrets_values(build);
+    for (size_t i = 0; secrets && i < secrets->count; i++)
+        set(env, secrets->items[i].variable, secrets->items[i].value);
     set_all(env, req->build->env, req->build->n_env);
     set_all(env, req->variables, req->n_variables);
     set_codebuild(build, env);
-    set_source(env, build->revision);
+    set_source(build, env);
     set_gantry(build, env);
 }

@@ -1,0 +1,48 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "build/internal.h"
+#include "buildspec/files.h"
+
+void place_tree_init(struct place_tree *out, const struct build *build)
+{
+    const struct build_place *place = build->place;
+    out->mounts[0] = (struct archive_mount){"", "build/src"};
+    out->mounts[1] = (struct archive_mount){place->paths.build, "build"};
+    out->mounts[2] = (struct archive_mount){place->paths.home, "home"};
+    out->tree = (struct archive_tree){.dir = place->dir, .mounts = out->mounts, .mount_count = 3};
+}
+
+static void want(const struct build_paths *paths, const char *root, struct strv *out)
+{
+    const struct {
+        const char *inside, *below;
+    } mounts[] = {{paths->build, "build"}, {paths->home, "home"}};
+    if (*root != '/') {
+        strv_addf(out, "build/src%s%s", *root ? "/" : "", root);
+        return;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        size_t len = strlen(mounts[i].inside);
+        if (str_starts(root, mounts[i].inside) && (!root[len] || root[len] == '/'))
+            strv_addf(out, "%s%s", mounts[i].below, root + len);
+    }
+}
+
+void place_wants(const struct build *build, const struct files *files, struct strv *paths)
+{
+    struct strv roots = {0};
+    files_roots(files, &roots);
+    for (size_t i = 0; i < roots.count; i++)
+        want(&build->place->paths, roots.items[i], paths);
+    strv_release(&roots);
+}
+
+int place_file(const struct build *build, struct err *err)
+{
+    const char *dir = build->place->dir;
+    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd < 0 ? err_errno(err, errno, "cannot make a file in '%s'", dir) : fd;
+}

@@ -1,0 +1,145 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "build/internal.h"
+
+static int check_path(const char *path, const char *what, struct err *err)
+{
+    struct strv parts = {0};
+    strv_split(&parts, path, '/');
+    bool bad = path[0] == '/' || strv_has(&parts, "..") || strlen(path) > 500;
+    strv_release(&parts);
+    return bad ? err_set(err, ERR_INVALID, "%s '%.100s' must be a path below the source's root",
+                         what, path)
+               : 0;
+}
+
+static char *quote(const char *s)
+{
+    struct buf out;
+    buf_init(&out, 4096);
+    buf_addc(&out, '\'');
+    for (; *s; s++) {
+        if (*s == '\'')
+            buf_adds(&out, "'\\''");
+        else
+            buf_addc(&out, *s);
+    }
+    buf_addc(&out, '\'');
+    return buf_detach(&out);
+}
+
+/* buildah's words for a cache of layers in the registry; the caller frees. */
+static char *cache_words(const struct build *build)
+{
+    const char *cache = build->env->layer_cache;
+    const char *image = build->request->build->image;
+    if (str_empty(cache))
+        return mem_strdup("");
+    char *at = str_eq(cache, "image") ? mem_strdup(image) : mem_printf("%s/%s", image, cache);
+    char *words = mem_printf(" --layers --cache-from %s --cache-to %s", at, at);
+    free(at);
+    return words;
+}
+
+/* buildah bud, and push: what the digest is of is written where the builder reads it. */
+static int from_dockerfile(struct build *build, struct err *err)
+{
+    const char *dockerfile = build->request->build->dockerfile;
+    if (str_empty(dockerfile))
+        dockerfile = "Dockerfile";
+    if (check_path(dockerfile, "dockerfile", err) < 0)
+        return -1;
+    if (!build->image_uri)
+        return err_set(err, ERR_INVALID, "'dockerfile:' needs 'image:', the repository to push to");
+    char *quoted = quote(dockerfile);
+    build->spec = mem_alloc(sizeof(*build->spec));
+    build->spec->shell = mem_strdup("sh");
+    struct buildspec_phase *phase = &build->spec->phases[BUILDSPEC_BUILD];
+    phase->present = true;
+    char *cache = cache_words(build);
+    strv_addf(&phase->commands, "buildah bud%s --file %s --tag %s .", cache, quoted,
+              build->image_uri);
+    free(cache);
+    strv_addf(&phase->commands, "buildah push --digestfile %s/" IMAGE_DIGEST_FILE " %s",
+              build->place->paths.build, build->image_uri);
+    free(quoted);
+    return 0;
+}
+
+static int from_buildspec(struct build *build, struct err *err)
+{
+    const char *name = build->request->build->buildspec;
+    struct buildspec_problems problems = {0};
+    struct buf yaml;
+    if (check_path(name, "buildspec", err) < 0)
+        return -1;
+    char *path = mem_printf("build/src/%s", name);
+    int rc = build->place->ops->read_file(build->place, path, BUILDSPEC_SIZE_MAX, &yaml, err);
+    free(path);
+    if (rc < 0)
+        return err_wrap(err, "buildspec '%s' of commit %.12s", name, build->revision->commit);
+    rc = buildspec_parse(&build->spec, buf_cstr(&yaml), yaml.len, &problems, err);
+    buf_release(&yaml);
+    for (size_t i = 0; i < problems.count; i++) {
+        struct buf text;
+        buf_init(&text, 2048);
+        buildspec_problem_text(&problems.items[i], name, &text);
+        build_mark(build, "%s", buf_cstr(&text));
+        buf_release(&text);
+    }
+    buildspec_problems_release(&problems);
+    return rc < 0 ? err_wrap(err, "%s", name) : 0;
+}
+
+/* ---- what no build can have ---- */
+
+static int refuse(const struct build *build, int line, const char *what, struct err *err)
+{
+    return err_set(err, ERR_INVALID, "%s:%d: %s", build->request->build->buildspec, line, what);
+}
+
+/* The place's only user is root: of the sandbox, a container, never of the host. */
+static int check_users(const struct build *build, struct err *err)
+{
+    const struct buildspec *spec = build->spec;
+    for (int p = 0; p < BUILDSPEC_PHASES; p++) {
+        const struct buildspec_phase *phase = &spec->phases[p];
+        const char *user = buildspec_run_as(spec, (enum buildspec_phase_name)p);
+        char what[160];
+        if (!phase->present || str_eq(user, "root"))
+            continue;
+        snprintf(what, sizeof(what),
+                 "run-as: the commands can't run as '%.40s': a build has no other user than root, "
+                 "who is root inside alone",
+                 user);
+        return refuse(build, phase->run_as ? phase->run_as_line : spec->lines.run_as, what, err);
+    }
+    return 0;
+}
+
+/* What is asked for and not done would give another result than the one that is expected. */
+static int check_possible(const struct build *build, struct err *err)
+{
+    const struct buildspec *spec = build->spec;
+    const struct buildspec_lines *lines = &spec->lines;
+    if (spec->git_credentials)
+        return refuse(build, lines->git_credentials,
+                      "env.git-credential-helper: the source's credentials are not given to the "
+                      "commands",
+                      err);
+    /* A build of a batch is the action `<action>/<identifier>` and runs its phases. */
+    if (spec->batch.kind != BUILDSPEC_NO_BATCH && !strchr(build->request->action, '/'))
+        return refuse(build, lines->batch,
+                      "batch: this builder runs single builds; `phases` is what it would run", err);
+    return check_users(build, err);
+}
+
+int spec_load(struct build *build, struct err *err)
+{
+    if (str_empty(build->request->build->buildspec))
+        return from_dockerfile(build, err);
+    return from_buildspec(build, err) < 0 ? -1 : check_possible(build, err);
+}
