@@ -80,13 +80,28 @@ const Gantry__V1__ApprovalRequest *approvals_get(const struct approvals *approva
     return map_get(approvals->by_id, id);
 }
 
+/* One Decision opens all gates of a stage: those are told apart by name, as people do. */
 static int by_age(const void *a, const void *b)
 {
     const Gantry__V1__ApprovalRequest *const *x = a, *const *y = b;
+    int order;
 
     if ((*x)->opened_ms != (*y)->opened_ms)
         return (*x)->opened_ms < (*y)->opened_ms ? -1 : 1;
-    return strcmp((*x)->approval_id, (*y)->approval_id);
+    order = strcmp((*x)->gate, (*y)->gate);
+    return order ? order : strcmp((*x)->approval_id, (*y)->approval_id);
+}
+
+/* With whether whoever asks may vote on it, and if not, why. */
+static json_t *shown(const Gantry__V1__ApprovalRequest *request, const struct auth_person *person)
+{
+    const char *obstacle = voter_obstacle(request, person);
+    json_t *json = event_to_json(request);
+
+    json_object_set_new(json, "mayVote", json_boolean(!obstacle));
+    if (obstacle)
+        json_object_set_new(json, "whyNot", json_string(obstacle));
+    return json;
 }
 
 static void list(struct http_request *req, void *arg)
@@ -100,7 +115,6 @@ static void list(struct http_request *req, void *arg)
 
     if (approver_person(app, req, AUTH_VIEWER, &person) < 0)
         return;
-    auth_person_release(&person);
     found = mem_alloc(sizeof *found * (map_count(app->approvals->by_id) + 1));
     for (struct map_iter it = {0}; map_next(app->approvals->by_id, &it);) {
         const Gantry__V1__ApprovalRequest *request = it.value;
@@ -113,8 +127,9 @@ static void list(struct http_request *req, void *arg)
     qsort(found, count, sizeof *found, by_age);
     out = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(out, event_to_json(found[i]));
+        json_array_append_new(out, shown(found[i], &person));
     free(found);
+    auth_person_release(&person);
     http_reply_json(req, 200, json_pack("{s:o}", "approvals", out));
 }
 
@@ -127,13 +142,12 @@ static void get(struct http_request *req, void *arg)
 
     if (approver_person(app, req, AUTH_VIEWER, &person) < 0)
         return;
-    auth_person_release(&person);
-    if (!request) {
+    if (request)
+        http_reply_json(req, 200, shown(request, &person));
+    else
         http_reply_problem(req, 404, NULL,
                            "no such approval; GET /api/v1/approvals lists those that are open");
-        return;
-    }
-    http_reply_json(req, 200, event_to_json(request));
+    auth_person_release(&person);
 }
 
 void approvals_routes(struct approver *app)

@@ -4,6 +4,7 @@
  *
  *   approver.c   wiring: topics, routes, who asks
  *   approvals.c  the approvals as `request.approval` tells them, and how they are listed
+ *   voter.c      who may vote, as far as it is plain here
  *   votes.c      POST of a vote: check, produce, wait for what the promoter made of it
  *   tokens.c     making, listing and deleting local tokens */
 #ifndef GANTRY_APPROVER_APPROVER_H
@@ -56,6 +57,17 @@ void approvals_apply(struct approvals *approvals, Gantry__V1__ApprovalRequest *r
 /* By id, open or lately closed; NULL: not known. Valid until the next apply. */
 const Gantry__V1__ApprovalRequest *approvals_get(const struct approvals *approvals, const char *id);
 void approvals_routes(struct approver *app);
+
+/* ---- voter.c ---- */
+
+/* Why the person's vote is refused before it is stored, as they are not in `by`; NULL: it is not.
+ */
+const char *voter_refused(const Gantry__V1__ApprovalRequest *request,
+                          const struct auth_person *person);
+/* The same and all else that is plain here, in words for a listing: closed, the role, voted
+ * already, author, starter. NULL: nothing is known against it. */
+const char *voter_obstacle(const Gantry__V1__ApprovalRequest *request,
+                           const struct auth_person *person);
 
 /* ---- votes.c ---- */
 

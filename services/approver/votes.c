@@ -224,30 +224,6 @@ static int read_ballot(struct http_request *req, json_t *body, struct ballot *ou
     return -1;
 }
 
-/* An early no for what is plain already here; the promoter decides everything else. */
-static const char *may_not_vote(const Gantry__V1__ApprovalRequest *request,
-                                const struct auth_person *person)
-{
-    char entry[300];
-
-    if (request->n_by == 0)
-        return NULL;
-    for (size_t i = 0; i < request->n_by; i++) {
-        for (size_t g = 0; g < person->groups.count; g++) {
-            snprintf(entry, sizeof entry, "group:%s", person->groups.items[g]);
-            if (str_eq(entry, request->by[i]))
-                return NULL;
-        }
-        snprintf(entry, sizeof entry, "user:%s", person->email);
-        if (*person->email && strcasecmp(entry, request->by[i]) == 0)
-            return NULL;
-        snprintf(entry, sizeof entry, "user:%s", person->subject);
-        if (str_eq(entry, request->by[i]))
-            return NULL;
-    }
-    return "you are not among those who may vote on this approval (its `by`)";
-}
-
 static int produce_vote(struct votes *votes, struct waiter *waiter,
                         const Gantry__V1__ApprovalRequest *request, const struct ballot *ballot,
                         struct auth_person *person, struct err *err)
@@ -353,7 +329,7 @@ static void vote(struct approver *app, struct http_request *req, const struct ba
     else if (request->verb == GANTRY__V1__APPROVAL_VERB__APPROVAL_VERB_CLOSED)
         http_reply_problem(req, 409, NULL,
                            str_empty(request->reason) ? "the approval is closed" : request->reason);
-    else if ((refusal = may_not_vote(request, person)))
+    else if ((refusal = voter_refused(request, person)))
         http_reply_problem(req, 403, NULL, refusal);
     else if (map_count(app->votes->waiting) >= WAITING_MAX) {
         http_reply_header(req, "Retry-After", "5");

@@ -9,7 +9,7 @@
  *   webhook.c   a delivery as a signed webhook (Standard Webhooks 1.0.0)
  *   mail.c      a delivery as mail (RFC 5322)
  *   page.c      what a mail shows, as text and as HTML
- *   wording.c   what an event says, in words */
+ *   wording.c   what an event says, in words; wording_details.c: what stands below it */
 #ifndef GANTRY_NOTIFIER_NOTIFIER_H
 #define GANTRY_NOTIFIER_NOTIFIER_H
 
@@ -20,6 +20,8 @@
 #include "http/client.h"
 #include "svc/svc.h"
 
+typedef struct Gantry__V1__Actor Gantry__V1__Actor;
+typedef struct Gantry__V1__ApprovalRequest Gantry__V1__ApprovalRequest;
 typedef struct Gantry__V1__ReleaseEvent Gantry__V1__ReleaseEvent;
 typedef struct Gantry__V1__NotificationSent Gantry__V1__NotificationSent;
 
@@ -101,8 +103,16 @@ const char *wording_outcome(const Gantry__V1__ReleaseEvent *event);
 /* How good the news is. */
 enum wording_tone { WORDING_PLAIN, WORDING_GOES_ON, WORDING_WAITS, WORDING_GOOD, WORDING_BAD };
 enum wording_tone wording_tone(const Gantry__V1__ReleaseEvent *event);
+/* The event's state in a word or two where its tone or outcome would not say it; else NULL. */
+const char *wording_word(const Gantry__V1__ReleaseEvent *event);
 /* One line: `shop/42 waits for approval of PROD`. Caller frees. */
 char *wording_headline(const Gantry__V1__ReleaseEvent *event);
+
+/* For the details: who did it ("" where nobody did), and how many votes say so. */
+const char *wording_actor(const Gantry__V1__ReleaseEvent *event, const Gantry__V1__Actor *by);
+size_t wording_votes(const Gantry__V1__ApprovalRequest *approval, int verdict);
+
+/* ---- wording_details.c ---- */
 
 /* The label of the last lines of a log. */
 #define WORDING_LOG "Log"

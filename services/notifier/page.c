@@ -41,8 +41,8 @@ static char *state_word(const Gantry__V1__ReleaseEvent *event)
     const char *outcome = wording_outcome(event);
     char *word;
 
-    if (wants_vote(event))
-        return mem_strdup("Approval wanted");
+    if (wording_word(event))
+        return mem_strdup(wording_word(event));
     word = mem_strdup(*outcome ? outcome : look_of(event)->word);
     if (*word >= 'a' && *word <= 'z')
         *word = (char)(*word - 'a' + 'A');

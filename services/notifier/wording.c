@@ -1,6 +1,5 @@
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -8,7 +7,6 @@
 #include "gantry/v1/event.pb-c.h"
 #include "services/notifier/notifier.h"
 
-#define LOG_LINES  10
 #define FACT(name) GANTRY__V1__RELEASE_EVENT__FACT_##name
 
 void wording_kind(const Gantry__V1__ReleaseEvent *event, char out[EVENT_TYPE_MAX])
@@ -59,6 +57,24 @@ const char *wording_stage(const Gantry__V1__ReleaseEvent *event)
     case FACT(APPROVAL_CLOSED):
         stage = event->approval_closed->approval->stage;
         break;
+    case FACT(TRANSITION_SET):
+        stage = event->transition_set->stage;
+        break;
+    case FACT(RELEASE_PROMOTED):
+        stage = event->release_promoted->stage;
+        break;
+    case FACT(GATE_OVERRIDDEN):
+        stage = event->gate_overridden->stage;
+        break;
+    case FACT(CHECK_ASKED):
+        stage = event->check_asked->request ? event->check_asked->request->stage : NULL;
+        break;
+    case FACT(CHECK_ANSWERED):
+        stage = event->check_answered->stage;
+        break;
+    case FACT(ACTION_SILENT):
+        stage = event->action_silent->stage;
+        break;
     default:
         break;
     }
@@ -96,6 +112,16 @@ uint64_t wording_release(const Gantry__V1__ReleaseEvent *event)
         return event->vote_refused->release;
     case FACT(APPROVAL_CLOSED):
         return event->approval_closed->approval->release;
+    case FACT(RELEASE_PROMOTED):
+        return event->release_promoted->release;
+    case FACT(GATE_OVERRIDDEN):
+        return event->gate_overridden->release;
+    case FACT(CHECK_ASKED):
+        return event->check_asked->request ? event->check_asked->request->release : 0;
+    case FACT(CHECK_ANSWERED):
+        return event->check_answered->release;
+    case FACT(ACTION_SILENT):
+        return event->action_silent->release;
     default:
         return 0;
     }
@@ -138,8 +164,45 @@ static const char *outcome_name(Gantry__V1__ApprovalOutcome outcome)
         return "superseded";
     case GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_STOPPED:
         return "stopped";
+    case GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_OVERRIDDEN:
+        return "overridden";
     default:
         return "";
+    }
+}
+
+static bool is_own_rollback(const Gantry__V1__ReleaseEvent *event)
+{
+    return event->fact_case == FACT(RELEASE_STARTED) && event->release_started->failed_release;
+}
+
+const char *wording_word(const Gantry__V1__ReleaseEvent *event)
+{
+    switch (event->fact_case) {
+    case FACT(APPROVAL_OPENED):
+        return "Approval wanted";
+    case FACT(RELEASE_STARTED):
+        return is_own_rollback(event) ? "Rolled back" : NULL;
+    case FACT(STAGE_ENTERED):
+        return event->stage_entered->automatic ? "Retried" : NULL;
+    case FACT(TRANSITION_SET):
+        return event->transition_set->enabled ? "Enabled" : "Disabled";
+    case FACT(RELEASE_PROMOTED):
+        return "Promoted";
+    case FACT(GATE_OVERRIDDEN):
+        return "Gate overridden";
+    case FACT(CHECK_ASKED):
+        return "Check asked";
+    case FACT(CHECK_ANSWERED):
+        return event->check_answered->withdrawn ? "Check withdrawn"
+               : event->check_answered->yes     ? "Check says yes"
+                                                : "Check says no";
+    case FACT(ENVIRONMENT_PINNED):
+        return event->environment_pinned->pinned ? "Pinned" : "Unpinned";
+    case FACT(ACTION_SILENT):
+        return "Silent";
+    default:
+        return NULL;
     }
 }
 
@@ -151,10 +214,22 @@ enum wording_tone wording_tone(const Gantry__V1__ReleaseEvent *event)
         return WORDING_GOOD;
     if (str_eq(outcome, "failed") || str_eq(outcome, "rejected") || str_eq(outcome, "expired"))
         return WORDING_BAD;
+    if (is_own_rollback(event))
+        return WORDING_BAD;
     switch (event->fact_case) {
     case FACT(APPROVAL_OPENED):
     case FACT(STAGE_WAITING):
+    case FACT(GATE_OVERRIDDEN):
+    case FACT(ACTION_SILENT):
         return WORDING_WAITS;
+    case FACT(TRANSITION_SET):
+        return event->transition_set->enabled ? WORDING_PLAIN : WORDING_WAITS;
+    case FACT(ENVIRONMENT_PINNED):
+        return event->environment_pinned->pinned ? WORDING_WAITS : WORDING_PLAIN;
+    case FACT(CHECK_ANSWERED):
+        return event->check_answered->yes ? WORDING_GOOD : WORDING_WAITS;
+    case FACT(RELEASE_PROMOTED):
+    case FACT(CHECK_ASKED):
     case FACT(RELEASE_STARTED):
     case FACT(STAGE_ENTERED):
     case FACT(ACTION_REQUESTED):
@@ -186,28 +261,88 @@ const char *wording_outcome(const Gantry__V1__ReleaseEvent *event)
     }
 }
 
-static size_t approvals_of(const Gantry__V1__ApprovalRequest *approval)
+size_t wording_votes(const Gantry__V1__ApprovalRequest *approval, int verdict)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < approval->n_votes; i++)
-        count += approval->votes[i]->verdict == GANTRY__V1__VERDICT__VERDICT_APPROVE;
+        count += (int)approval->votes[i]->verdict == verdict;
     return count;
+}
+
+const char *wording_actor(const Gantry__V1__ReleaseEvent *event, const Gantry__V1__Actor *by)
+{
+    const Gantry__V1__Actor *actor = by ? by : event->actor;
+
+    if (!actor)
+        return "";
+    return str_empty(actor->name) ? actor->subject : actor->name;
+}
+
+static char *started(const Gantry__V1__ReleaseEvent *event)
+{
+    const Gantry__V1__ReleaseStarted *fact = event->release_started;
+    unsigned long long release = fact->release, failed = fact->failed_release;
+
+    if (failed)
+        return mem_printf("%s/%llu: %s rolled back by itself because release %llu failed",
+                          event->pipeline, release, fact->rollback_stage, failed);
+    return mem_printf("%s/%llu started%s", event->pipeline, release,
+                      fact->type == GANTRY__V1__RELEASE_TYPE__RELEASE_TYPE_ROLLBACK ? " (rollback)"
+                                                                                    : "");
+}
+
+/* What people did between the stages, what checks said, who is silent; NULL: it is none of these.
+ */
+static char *steering(const Gantry__V1__ReleaseEvent *event)
+{
+    unsigned long long release = wording_release(event);
+    const char *stage = wording_stage(event), *p = event->pipeline;
+    char human[32];
+
+    switch (event->fact_case) {
+    case FACT(TRANSITION_SET):
+        return event->transition_set->enabled
+                   ? mem_printf("%s: releases enter %s again", p, stage)
+                   : mem_printf("%s: the way into %s is disabled", p, stage);
+    case FACT(RELEASE_PROMOTED):
+        return mem_printf("%s/%llu was promoted by hand for %s", p, release, stage);
+    case FACT(GATE_OVERRIDDEN):
+        return mem_printf("%s/%llu passes %s without %s: %s overrode it", p, release, stage,
+                          event->gate_overridden->gate,
+                          wording_actor(event, event->gate_overridden->by));
+    case FACT(CHECK_ASKED):
+        return mem_printf("%s/%llu: %s of %s is being asked", p, release,
+                          event->check_asked->request->action, stage);
+    case FACT(CHECK_ANSWERED):
+        return mem_printf("%s/%llu: %s of %s %s", p, release, event->check_answered->gate, stage,
+                          event->check_answered->withdrawn ? "is asked no more"
+                          : event->check_answered->yes     ? "says yes"
+                                                           : "says no");
+    case FACT(ENVIRONMENT_PINNED):
+        return mem_printf(event->environment_pinned->pinned ? "%s: %s is pinned"
+                                                            : "%s: %s is not pinned any more",
+                          p, event->environment_pinned->environment);
+    case FACT(ACTION_SILENT):
+        clock_human(event->action_silent->silent_ms, human);
+        return mem_printf("%s/%llu: nothing was heard of %s in %s for %s", p, release,
+                          event->action_silent->action, stage, human);
+    default:
+        return NULL;
+    }
 }
 
 char *wording_headline(const Gantry__V1__ReleaseEvent *event)
 {
     unsigned long long release = wording_release(event);
     const char *stage = wording_stage(event), *p = event->pipeline;
-    char kind[EVENT_TYPE_MAX];
+    char kind[EVENT_TYPE_MAX], *steered = steering(event);
 
+    if (steered)
+        return steered;
     switch (event->fact_case) {
     case FACT(RELEASE_STARTED):
-        return mem_printf("%s/%llu started%s", p, release,
-                          event->release_started->type ==
-                                  GANTRY__V1__RELEASE_TYPE__RELEASE_TYPE_ROLLBACK
-                              ? " (rollback)"
-                              : "");
+        return started(event);
     case FACT(RELEASE_ENDED):
         return mem_printf("%s/%llu %s", p, release, wording_outcome(event));
     case FACT(RELEASE_STOPPING):
@@ -215,7 +350,9 @@ char *wording_headline(const Gantry__V1__ReleaseEvent *event)
     case FACT(STAGE_WAITING):
         return mem_printf("%s/%llu waits to enter %s", p, release, stage);
     case FACT(STAGE_ENTERED):
-        return mem_printf("%s/%llu entered %s", p, release, stage);
+        return mem_printf(event->stage_entered->automatic ? "%s/%llu tries %s again by itself"
+                                                          : "%s/%llu entered %s",
+                          p, release, stage);
     case FACT(STAGE_ENDED):
         return mem_printf("%s/%llu %s in %s", p, release, wording_outcome(event), stage);
     case FACT(ACTION_ENDED):
@@ -224,9 +361,10 @@ char *wording_headline(const Gantry__V1__ReleaseEvent *event)
     case FACT(APPROVAL_OPENED):
         return mem_printf("%s/%llu wants approval for %s", p, release, stage);
     case FACT(VOTE_COUNTED):
-        return mem_printf("%s/%llu: %zu of %u approvals for %s", p, release,
-                          approvals_of(event->vote_counted->approval),
-                          event->vote_counted->approval->count, stage);
+        return mem_printf(
+            "%s/%llu: %zu of %u approvals for %s", p, release,
+            wording_votes(event->vote_counted->approval, GANTRY__V1__VERDICT__VERDICT_APPROVE),
+            event->vote_counted->approval->count, stage);
     case FACT(APPROVAL_CLOSED):
         return mem_printf("%s/%llu: approval for %s %s", p, release, stage, wording_outcome(event));
     default:
@@ -236,176 +374,6 @@ char *wording_headline(const Gantry__V1__ReleaseEvent *event)
         return release ? mem_printf("%s/%llu: %s", p, release, kind)
                        : mem_printf("%s: %s", p, kind);
     }
-}
-
-/* What builds and people wrote may hold anything: neither colours of a terminal nor bytes that are
- * no UTF-8 go into a mail. */
-static void clean(char *text)
-{
-    bool utf8 = str_is_utf8(text, strlen(text));
-    char *to = text;
-
-    for (const char *c = text; *c; c++) {
-        if (c[0] == '\x1b' && c[1] == '[') {
-            c += 2;
-            c += strspn(c, "0123456789;?");
-            if (!*c)
-                break;
-            continue;
-        }
-        if (*c == '\r')
-            continue;
-        if ((unsigned char)*c < ' ' && *c != '\n')
-            *to++ = ' ';
-        else
-            *to++ = *c == 0x7f || (!utf8 && (*c & 0x80)) ? '?' : *c;
-    }
-    *to = '\0';
-}
-
-static void add(struct wording_details *out, const char *label, char *value)
-{
-    if (value)
-        clean(value);
-    if (str_empty(value) || out->count == sizeof out->items / sizeof out->items[0]) {
-        free(value);
-        return;
-    }
-    out->items[out->count].label = label;
-    out->items[out->count].value = value;
-    out->count++;
-}
-
-static char *short_digest(const char *digest)
-{
-    return str_starts(digest, "sha256:") ? mem_strndup(digest, strlen("sha256:") + 12)
-                                         : mem_strdup(digest);
-}
-
-static char *for_people(int64_t ms)
-{
-    time_t seconds = (time_t)(ms / 1000);
-    char text[64];
-    struct tm utc;
-
-    gmtime_r(&seconds, &utc);
-    strftime(text, sizeof text, "%e %b %Y, %H:%M UTC", &utc);
-    return mem_strdup(text + strspn(text, " "));
-}
-
-/* The first so many, and how many more there are. */
-static char *first_of(char *const *items, size_t count, const char *between, size_t max)
-{
-    struct buf out;
-
-    buf_init(&out, 8 * 1024);
-    for (size_t i = 0; i < count && i < max; i++)
-        if (buf_addf(&out, "%s%s", i ? between : "", items[i]) < 0)
-            break;
-    if (count > max)
-        buf_addf(&out, "%sand %zu more", between, count - max);
-    return buf_detach(&out);
-}
-
-static void add_revisions(struct wording_details *out, Gantry__V1__Revision *const *revisions,
-                          size_t count)
-{
-    for (size_t i = 0; i < count && i < 4; i++)
-        add(out, "Commit", mem_printf("%.8s %s", revisions[i]->commit, revisions[i]->message));
-}
-
-static void add_votes(struct wording_details *out, const Gantry__V1__ApprovalRequest *approval)
-{
-    add(out, "Approvals", mem_printf("%zu of %u", approvals_of(approval), approval->count));
-    for (size_t i = 0; i < approval->n_votes && i < 4; i++) {
-        const Gantry__V1__Vote *vote = approval->votes[i];
-
-        add(out, vote->verdict == GANTRY__V1__VERDICT__VERDICT_REJECT ? "Rejected" : "Approved",
-            mem_printf("%s%s%s", vote->voter ? vote->voter->name : "", *vote->comment ? ": " : "",
-                       vote->comment));
-    }
-}
-
-static void add_approval(struct wording_details *out, const Gantry__V1__ApprovalRequest *approval)
-{
-    bool open = approval->verb == GANTRY__V1__APPROVAL_VERB__APPROVAL_VERB_OPEN;
-
-    add(out, "Message", mem_strdup(approval->message));
-    if (!open)
-        add(out, "Reason", mem_strdup(approval->reason));
-    add_revisions(out, approval->revisions, approval->n_revisions);
-    add(out, "Image", short_digest(approval->digest));
-    add(out, "Runs there", short_digest(approval->previous_digest));
-    add(out, "Authors", first_of(approval->authors, approval->n_authors, ", ", 10));
-    if (open)
-        add(out, "Asked", first_of(approval->by, approval->n_by, ", ", 10));
-    add_votes(out, approval);
-    if (open && approval->expires_ms)
-        add(out, "Until", for_people(approval->expires_ms));
-}
-
-static void add_finished(struct wording_details *out, const Gantry__V1__Finished *finished)
-{
-    if (!finished)
-        return;
-    add(out, "Reason", mem_strdup(finished->reason));
-    add(out, "Phase", mem_strdup(finished->phase));
-    add(out, "Command", mem_strdup(finished->command));
-    if (finished->exit_code)
-        add(out, "Exit code", mem_printf("%d", finished->exit_code));
-    if (finished->n_log_tail) {
-        size_t skip = finished->n_log_tail > LOG_LINES ? finished->n_log_tail - LOG_LINES : 0;
-
-        add(out, WORDING_LOG,
-            first_of(finished->log_tail + skip, finished->n_log_tail - skip, "\n", LOG_LINES));
-    }
-}
-
-void wording_details(const Gantry__V1__ReleaseEvent *event, struct wording_details *out)
-{
-    memset(out, 0, sizeof *out);
-    switch (event->fact_case) {
-    case FACT(RELEASE_STARTED):
-        add_revisions(out, event->release_started->revisions, event->release_started->n_revisions);
-        if (event->release_started->starter)
-            add(out, "Started by", mem_strdup(event->release_started->starter->name));
-        add(out, "Reason", mem_strdup(event->release_started->reason));
-        break;
-    case FACT(RELEASE_ENDED):
-        add(out, "Reason", mem_strdup(event->release_ended->reason));
-        if (event->release_ended->superseded_by)
-            add(out, "Superseded",
-                mem_printf("by %s/%llu", event->pipeline,
-                           (unsigned long long)event->release_ended->superseded_by));
-        break;
-    case FACT(STAGE_ENDED):
-        add(out, "Reason", mem_strdup(event->stage_ended->reason));
-        break;
-    case FACT(ACTION_ENDED):
-        add_finished(out, event->action_ended->finished);
-        if (!event->action_ended->finished)
-            add(out, "Reason", mem_strdup(event->action_ended->reason));
-        break;
-    case FACT(APPROVAL_OPENED):
-        add_approval(out, event->approval_opened->approval);
-        break;
-    case FACT(VOTE_COUNTED):
-        add_approval(out, event->vote_counted->approval);
-        break;
-    case FACT(APPROVAL_CLOSED):
-        add_approval(out, event->approval_closed->approval);
-        break;
-    default:
-        break;
-    }
-    add(out, "When", for_people(event->time_ms));
-}
-
-void wording_details_release(struct wording_details *details)
-{
-    for (size_t i = 0; i < details->count; i++)
-        free(details->items[i].value);
-    details->count = 0;
 }
 
 char *wording_link(const Gantry__V1__ReleaseEvent *event, const char *console_url)

@@ -115,6 +115,7 @@ static void person(char token[64], const char *name, const char *role, const cha
 static void fill(Gantry__V1__ApprovalRequest *approval, Gantry__V1__Order *order, const char *id)
 {
     static char *by[] = {(char *)"group:qa", (char *)"user:Ana@example.test"};
+    static char *not_[] = {(char *)"author", (char *)"approver-of:staging"};
 
     gantry__v1__approval_request__init(approval);
     approval->order = order;
@@ -129,6 +130,9 @@ static void fill(Gantry__V1__ApprovalRequest *approval, Gantry__V1__Order *order
     approval->by = by;
     approval->n_by = 2;
     approval->count = 2;
+    approval->rejects = 2;
+    approval->not_ = not_;
+    approval->n_not_ = 2;
     approval->opened_ms = clock_now_ms();
     approval->expires_ms = clock_now_ms() + 3600 * 1000;
 }
@@ -463,6 +467,83 @@ static void test_a_close_is_final_and_an_old_record_changes_nothing(void **state
     wait_approvals("/api/v1/approvals", APPROVAL, false);
 }
 
+static void test_a_listing_says_who_may_not_vote_and_how_many_rejections_reject(void **state)
+{
+    (void)state;
+    put_approval(APPROVAL, 1, false);
+    wait_approvals("/api/v1/approvals", APPROVAL, true);
+    struct reply reply = call("GET", "/api/v1/approvals", ADMIN, NULL);
+    assert_non_null(strstr(reply.body, "\"not\":[\"author\",\"approver-of:staging\"]"));
+    assert_non_null(strstr(reply.body, "\"rejects\":2"));
+}
+
+/* An open approval of the gate, opened in the same millisecond as all others of its kind. */
+static void put_gate(const char *id, uint64_t sequence, const char *gate, const char *by)
+{
+    static char *author[] = {(char *)"ana@example.test"};
+    char *only[] = {(char *)by};
+    Gantry__V1__ApprovalRequest approval;
+    Gantry__V1__Order order = GANTRY__V1__ORDER__INIT;
+    Gantry__V1__Vote vote = GANTRY__V1__VOTE__INIT, *votes[] = {&vote};
+    Gantry__V1__Actor voter = GANTRY__V1__ACTOR__INIT;
+
+    order.epoch = 1;
+    order.sequence = sequence;
+    fill(&approval, &order, id);
+    approval.gate = (char *)gate;
+    approval.by = only;
+    approval.n_by = 1;
+    approval.opened_ms = 1767225600000;
+    approval.authors = author;
+    approval.n_authors = 1;
+    voter.subject = (char *)"token:quinn";
+    vote.voter = &voter;
+    vote.approval_id = (char *)id;
+    vote.digest = (char *)DIGEST;
+    vote.cast_ms = approval.opened_ms;
+    vote.verdict = GANTRY__V1__VERDICT__VERDICT_APPROVE;
+    approval.votes = votes;
+    approval.n_votes = 1;
+    service_put(&s, TOPIC_REQUEST_APPROVAL, &approval, NULL);
+}
+
+static void test_gates_opened_together_are_listed_by_name_and_say_whether_i_may_vote(void **state)
+{
+    static const char why[] = "\"whyNot\":\"", may[] = "\"mayVote\":true";
+    static const struct {
+        const char *name, *role, *group, *first, *second;
+    } people[] = {
+        {"rob", "approver", "release", "you are not among those", may},
+        {"sue", "approver", "qa", may, "you are not among those"},
+        {"quinn", "approver", "qa", "you have voted already", "you are not among those"},
+        {"ana", "approver", "release", "you are not among those", "you are an author"},
+        {"vic", "viewer", "qa", "voting needs the role approver", "voting needs the role approver"},
+    };
+
+    (void)state;
+    put_gate(APPROVAL, 1, "approval-2", "group:release"); /* the lesser id */
+    put_gate(OTHER, 2, "approval", "group:qa");
+    wait_approvals("/api/v1/approvals", OTHER, true);
+    wait_approvals("/api/v1/approvals", APPROVAL, true);
+    for (size_t i = 0; i < sizeof(people) / sizeof(people[0]); i++) {
+        char token[64];
+
+        person(token, people[i].name, people[i].role, people[i].group);
+        struct reply reply = call("GET", "/api/v1/approvals", token, NULL);
+        char *second = strstr(reply.body, "\"gate\":\"approval-2\"");
+        char *first = strstr(reply.body, "\"gate\":\"approval\"");
+        assert_non_null(first);
+        assert_true(first < second);
+        char *one = strstr(first, people[i].first == may ? may : why);
+        assert_true(one && one < second && strstr(one, people[i].first) < second);
+        assert_non_null(strstr(second, people[i].second));
+        reply = call("GET", "/api/v1/approvals/" OTHER, token, NULL);
+        assert_non_null(strstr(reply.body, people[i].first));
+    }
+    put_approval(OTHER, 60, true);
+    wait_approvals("/api/v1/approvals?all=true", "the approval is closed", true);
+}
+
 static void test_only_the_console_may_call_from_a_browser(void **state)
 {
     struct reply reply;
@@ -513,6 +594,8 @@ int main(void)
         ONE(test_who_may_not_vote_is_told_so_and_no_vote_is_stored),
         ONE(test_a_ballot_is_checked_and_an_unknown_or_closed_approval_refused),
         ONE(test_a_close_is_final_and_an_old_record_changes_nothing),
+        ONE(test_a_listing_says_who_may_not_vote_and_how_many_rejections_reject),
+        ONE(test_gates_opened_together_are_listed_by_name_and_say_whether_i_may_vote),
         ONE(test_only_the_console_may_call_from_a_browser),
         ONE(test_without_kafka_nothing_is_taken_and_the_caller_is_told_when_to_come_back),
     };
