@@ -29,6 +29,14 @@ const struct conf_item console_conf_items[] = {
      "how many events a stream that was interrupted can be given again", 0},
     {"streams-max", CONF_INT, offsetof(struct console_conf, streams_max), "400",
      "how many clients may follow events, and as many logs", 0},
+    {"artifacts", CONF_STR, offsetof(struct console_conf, artifacts), NULL,
+     "the builders' artifact store, for who downloads from it: as builder.artifacts", 0},
+    {"aws-region", CONF_STR, offsetof(struct console_conf, aws_region), NULL,
+     "of S3; AWS_REGION or the profile's where not given", 0},
+    {"aws-endpoint-url", CONF_STR, offsetof(struct console_conf, aws_endpoint_url), NULL,
+     "where what speaks like S3 answers; AWS_ENDPOINT_URL or AWS itself where not given", 0},
+    {"aws-profile", CONF_STR, offsetof(struct console_conf, aws_profile), NULL,
+     "of the shared credentials file; AWS_PROFILE or default where not given", 0},
     {0},
 };
 
@@ -114,7 +122,7 @@ static int start(struct svc *svc, struct err *err)
     console->ledger = ledger_reader_new(console);
     if (add_bootstrap(console, err) != 0 ||
         bus_producer_new(&console->producer, svc->bus, &producer, err) != 0 ||
-        start_ingest(console, err) != 0)
+        file_reader_new(console, err) != 0 || start_ingest(console, err) != 0)
         return -1;
     if (console->conf.anonymous_read)
         svc_note(svc, "access", "anyone may read: console.anonymous-read is true");
@@ -151,6 +159,7 @@ static void release(struct svc *svc)
 
     bus_producer_free(console->producer);
     ledger_reader_free(console->ledger);
+    file_reader_free(console->files);
     ingest_free(console->ingest);
     log_streams_free(console->log_streams);
     event_streams_free(console->event_streams);

@@ -19,6 +19,7 @@ struct waits;
 struct event_streams;
 struct log_streams;
 struct ledger_reader;
+struct file_reader;
 struct bound_route;
 
 struct console_conf {
@@ -28,6 +29,8 @@ struct console_conf {
     uint64_t log_max_bytes, log_total_bytes;
     int64_t events_kept;
     int64_t streams_max;
+    char *artifacts; /* NULL: the store is not read */
+    char *aws_region, *aws_endpoint_url, *aws_profile;
 };
 extern const struct conf_item console_conf_items[];
 
@@ -41,6 +44,7 @@ struct console {
     struct event_streams *event_streams;
     struct log_streams *log_streams;
     struct ledger_reader *ledger;
+    struct file_reader *files;
     struct bound_route *routes;
 };
 
@@ -85,6 +89,12 @@ bool param_name(struct call *call, const char *param, const char **out);
 bool param_number(struct call *call, const char *param, uint64_t *out);
 bool query_limit(struct call *call, int64_t def, int64_t max, int64_t *out);
 
+/* ---- rest_file.c ---- */
+
+/* Reads the artifact store, if one is set. */
+int file_reader_new(struct console *console, struct err *err);
+void file_reader_free(struct file_reader *files); /* NULL is accepted */
+
 /* ---- routes, by file ---- */
 
 void rest_version(struct call *call); /* rest_about.c */
@@ -95,6 +105,7 @@ void rest_pipeline(struct call *call);
 void rest_releases(struct call *call);
 void rest_all_releases(struct call *call);
 void rest_release(struct call *call);
+void rest_report_trend(struct call *call);
 void rest_environments(struct call *call);
 void rest_approvals(struct call *call);
 void rest_search(struct call *call);
@@ -102,12 +113,18 @@ void rest_start(struct call *call); /* rest_command.c */
 void rest_stop(struct call *call);
 void rest_retry(struct call *call);
 void rest_rollback(struct call *call);
+void rest_transition(struct call *call); /* rest_gate.c */
+void rest_promote(struct call *call);
+void rest_override(struct call *call);
+void rest_pin(struct call *call);
+void rest_unpin(struct call *call);
 void rest_command(struct call *call);
 void rest_definitions(struct call *call); /* rest_definition.c */
 void rest_definition(struct call *call);
 void rest_put_definition(struct call *call);
 void rest_delete_definition(struct call *call);
 void rest_log(struct call *call);    /* log_stream.c */
+void rest_file(struct call *call);   /* rest_file.c */
 void rest_events(struct call *call); /* event_stream.c */
 void rest_ledger(struct call *call); /* ledger.c */
 void rest_ledger_records(struct call *call);
@@ -117,10 +134,12 @@ void page_routes(struct console *console); /* page.c */
 
 struct wait {
     char ce_id[ID_SIZE];
-    const char *what; /* start, stop, retry, rollback, put or delete: a literal */
+    const char *what; /* start, stop, retry, rollback, transition, promote, override, pin, put or
+                         delete: a literal */
     char kind[32];    /* put, delete: of the definition */
     char name[64];    /* its name, or the pipeline's */
-    uint64_t release; /* stop and retry */
+    uint64_t release; /* stop, retry, promote, override */
+    char part[64];    /* transition: the stage; pin: the environment */
     bool created;     /* put: there was none before */
     char sha256[65];  /* put */
 };

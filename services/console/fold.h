@@ -45,6 +45,13 @@ bool fold_prune(struct sqlite_db *db, const struct fold_limits *limits, int64_t 
 
 void fold_release_fact(struct sqlite_db *db, const Gantry__V1__ReleaseEvent *event);
 void fold_action_fact(struct sqlite_db *db, const Gantry__V1__ReleaseEvent *event);
+/* Of an action that ended. */
+void fold_reports(struct sqlite_db *db, const Gantry__V1__ReleaseEvent *event);
+void fold_gate_fact(struct sqlite_db *db, const Gantry__V1__ReleaseEvent *event);
+/* A release passed a gate: that holds it no more. What does is said again only where it waits on,
+ * and after that; whoever asked to pass it is answered before. */
+void fold_passed(struct sqlite_db *db, const char *pipeline, uint64_t release, const char *stage,
+                 const char *gate);
 /* The row of a pipeline is there after. */
 void fold_pipeline_row(struct sqlite_db *db, const char *pipeline);
 /* Makes `stages` show the definition that the promoter follows, as far as its bytes are known. */

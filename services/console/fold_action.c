@@ -76,9 +76,16 @@ static void action_started(struct sqlite_db *db, const event_t *event)
 
     sqlite_exec(db,
                 "UPDATE runs SET status = ?, started_ms = COALESCE(started_ms, ?), attempt = ?,"
-                " executor = ? WHERE run_id = ?",
+                " executor = ?, silent_at_ms = NULL, silent_ms = NULL WHERE run_id = ?",
                 SQL_INT(IN_PROGRESS), SQL_INT(event->time_ms), SQL_INT(started->attempt),
                 SQL_TEXT(started->executor), SQL_TEXT(started->run_id));
+}
+
+static void action_silent(struct sqlite_db *db, const event_t *event)
+{
+    sqlite_exec(db, "UPDATE runs SET silent_at_ms = ?, silent_ms = ? WHERE run_id = ?",
+                SQL_INT(event->time_ms), SQL_INT(event->action_silent->silent_ms),
+                SQL_TEXT(event->action_silent->run_id));
 }
 
 static void now_runs_there(struct sqlite_db *db, const Gantry__V1__ActionEnded *ended,
@@ -108,6 +115,7 @@ static void action_ended(struct sqlite_db *db, const event_t *event)
                 finished.len ? SQL_BLOB(finished.data, finished.len) : SQL_NULL,
                 SQL_TEXT(ended->run_id));
     buf_release(&finished);
+    fold_reports(db, event);
     if (ended->kind == GANTRY__V1__ACTION_KIND__ACTION_KIND_DEPLOY &&
         ended->status == GANTRY__V1__STATUS__STATUS_SUCCEEDED)
         now_runs_there(db, ended, event->time_ms);
@@ -120,11 +128,21 @@ static void put_approval(struct sqlite_db *db, const Gantry__V1__ApprovalRequest
 
     buf_init(&body, EVENT_VALUE_MAX);
     if (event_pack(&body, approval, NULL) == 0)
-        sqlite_exec(db, "INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?, ?, ?)",
+        sqlite_exec(db, "INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     SQL_TEXT(approval->approval_id), SQL_TEXT(approval->pipeline),
-                    SQL_INT(approval->release), SQL_TEXT(approval->stage), SQL_INT(is_open),
-                    SQL_INT(approval->opened_ms), SQL_BLOB(buf_cstr(&body), body.len));
+                    SQL_INT(approval->release), SQL_TEXT(approval->stage), SQL_TEXT(approval->gate),
+                    SQL_INT(is_open), SQL_INT(approval->opened_ms),
+                    SQL_BLOB(buf_cstr(&body), body.len));
     buf_release(&body);
+}
+
+static void approval_closed(struct sqlite_db *db, const Gantry__V1__ApprovalRequest *approval)
+{
+    put_approval(db, approval);
+    if (approval->outcome != GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_APPROVED &&
+        approval->outcome != GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_OVERRIDDEN)
+        return;
+    fold_passed(db, approval->pipeline, approval->release, approval->stage, approval->gate);
 }
 
 static void vote_refused(struct sqlite_db *db, const event_t *event)
@@ -152,6 +170,9 @@ void fold_action_fact(struct sqlite_db *db, const event_t *event)
     case GANTRY__V1__RELEASE_EVENT__FACT_ACTION_ENDED:
         action_ended(db, event);
         break;
+    case GANTRY__V1__RELEASE_EVENT__FACT_ACTION_SILENT:
+        action_silent(db, event);
+        break;
     case GANTRY__V1__RELEASE_EVENT__FACT_APPROVAL_OPENED:
         put_approval(db, event->approval_opened->approval);
         break;
@@ -160,7 +181,7 @@ void fold_action_fact(struct sqlite_db *db, const event_t *event)
             put_approval(db, event->vote_counted->approval);
         break;
     case GANTRY__V1__RELEASE_EVENT__FACT_APPROVAL_CLOSED:
-        put_approval(db, event->approval_closed->approval);
+        approval_closed(db, event->approval_closed->approval);
         break;
     case GANTRY__V1__RELEASE_EVENT__FACT_VOTE_REFUSED:
         vote_refused(db, event);

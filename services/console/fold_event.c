@@ -137,6 +137,21 @@ static bool outcome_of(const event_t *event, struct outcome *out)
         out->fact = "stage-waiting";
         out->release = event->stage_waiting->release;
         return person;
+    case GANTRY__V1__RELEASE_EVENT__FACT_TRANSITION_SET:
+        out->fact = "transition-set";
+        return true;
+    case GANTRY__V1__RELEASE_EVENT__FACT_ENVIRONMENT_PINNED:
+        out->fact =
+            event->environment_pinned->pinned ? "environment-pinned" : "environment-unpinned";
+        return true;
+    case GANTRY__V1__RELEASE_EVENT__FACT_RELEASE_PROMOTED:
+        out->fact = "release-promoted";
+        out->release = event->release_promoted->release;
+        return true;
+    case GANTRY__V1__RELEASE_EVENT__FACT_GATE_OVERRIDDEN:
+        out->fact = "gate-overridden";
+        out->release = event->gate_overridden->release;
+        return true;
     default:
         return false;
     }
@@ -182,6 +197,7 @@ bool fold_event(struct sqlite_db *db, const event_t *event, const struct fold_pl
     default:
         fold_release_fact(db, event);
         fold_action_fact(db, event);
+        fold_gate_fact(db, event);
         break;
     }
     keep_outcome(db, event);

@@ -103,10 +103,13 @@ static int64_t drop_releases(struct sqlite_db *db, int64_t ended_before_ms)
     " ORDER BY started_ms LIMIT ?2)"
     static const char *const parts[] = {
         "DELETE FROM stage_runs WHERE (pipeline, release) IN " OLD,
+        "DELETE FROM reports WHERE (pipeline, release) IN " OLD,
         "DELETE FROM runs WHERE (pipeline, release) IN " OLD,
         "DELETE FROM artifacts WHERE (pipeline, release) IN " OLD,
         "DELETE FROM approvals WHERE (pipeline, release) IN " OLD,
         "DELETE FROM refused_votes WHERE (pipeline, release) IN " OLD,
+        "DELETE FROM passes WHERE (pipeline, release) IN " OLD,
+        "DELETE FROM checks WHERE (pipeline, release) IN " OLD,
         "DELETE FROM releases WHERE (pipeline, number) IN " OLD}; /* last: it names the others */
 #undef OLD
     int64_t dropped = 0;

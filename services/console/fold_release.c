@@ -40,14 +40,16 @@ static void release_started(struct sqlite_db *db, const event_t *event)
     if (event_pack(&fact, started, NULL) == 0)
         sqlite_exec(db,
                     "INSERT OR IGNORE INTO releases (pipeline, number, type, status,"
-                    " definition_number, commit_id, message, starter, started_ms, fact)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    " definition_number, commit_id, message, starter, started_ms, failed_release,"
+                    " fact) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     SQL_TEXT(event->pipeline), SQL_INT(started->release), SQL_INT(started->type),
                     SQL_INT(WAITING), SQL_INT(started->definition_number),
                     SQL_TEXT(revision ? revision->commit : NULL),
                     SQL_TEXT(revision ? revision->message : NULL),
                     SQL_TEXT(started->starter ? started->starter->name : NULL),
-                    SQL_INT(event->time_ms), SQL_BLOB(buf_cstr(&fact), fact.len));
+                    SQL_INT(event->time_ms),
+                    started->failed_release ? SQL_INT(started->failed_release) : SQL_NULL,
+                    SQL_BLOB(buf_cstr(&fact), fact.len));
     buf_release(&fact);
     for (size_t i = 0; i < started->n_artifacts; i++)
         add_artifact(db, event->pipeline, started->release, started->artifacts[i]);
@@ -94,24 +96,34 @@ static void release_stopping(struct sqlite_db *db, const event_t *event)
                 SQL_INT(stopping->release));
 }
 
+/* Caller frees. */
+static char *texts_json(char *const *texts, size_t count)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_string(texts[i]));
+    char *text = json_dumps(list, JSON_COMPACT);
+    json_decref(list);
+    return text;
+}
+
 static void stage_waiting(struct sqlite_db *db, const event_t *event)
 {
     const Gantry__V1__StageWaiting *waiting = event->stage_waiting;
-    json_t *held_by = json_array();
+    char *text = texts_json(waiting->held_by, waiting->n_held_by);
 
-    for (size_t i = 0; i < waiting->n_held_by; i++)
-        json_array_append_new(held_by, json_string(waiting->held_by[i]));
-    char *text = json_dumps(held_by, JSON_COMPACT);
     sqlite_exec(db,
                 "INSERT INTO stage_runs (pipeline, release, stage, number, status, held_by_json,"
-                " waiting_ms) VALUES (?, ?, ?, 0, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-                " held_by_json = excluded.held_by_json, status = excluded.status, ended_ms = NULL,"
+                " waiting_ms, look_again_ms) VALUES (?, ?, ?, 0, ?, ?, ?, ?) ON CONFLICT DO"
+                " UPDATE SET held_by_json = excluded.held_by_json, status = excluded.status,"
+                " look_again_ms = excluded.look_again_ms, ended_ms = NULL,"
                 " waiting_ms = CASE WHEN ended_ms IS NULL THEN waiting_ms"
                 " ELSE excluded.waiting_ms END",
                 SQL_TEXT(event->pipeline), SQL_INT(waiting->release), SQL_TEXT(waiting->stage),
-                SQL_INT(WAITING), SQL_TEXT(text), SQL_INT(event->time_ms));
+                SQL_INT(WAITING), SQL_TEXT(text), SQL_INT(event->time_ms),
+                waiting->look_again_ms ? SQL_INT(waiting->look_again_ms) : SQL_NULL);
     free(text);
-    json_decref(held_by);
     set_status(db, event->pipeline, waiting->release, WAITING);
 }
 
@@ -120,13 +132,22 @@ static void stage_entered(struct sqlite_db *db, const event_t *event)
     const Gantry__V1__StageEntered *entered = event->stage_entered;
     struct sql_value pipeline = SQL_TEXT(event->pipeline), stage = SQL_TEXT(entered->stage);
 
+    /* A stage that is entered again by itself has not ended; the try before has. */
+    if (entered->automatic)
+        sqlite_exec(db,
+                    "UPDATE stage_runs SET status = ?, reason = ?, ended_ms = ? WHERE pipeline = ?"
+                    " AND release = ? AND stage = ? AND number < ? AND status = ?",
+                    SQL_INT(GANTRY__V1__STATUS__STATUS_FAILED), SQL_TEXT(entered->reason),
+                    SQL_INT(event->time_ms), pipeline, SQL_INT(entered->release), stage,
+                    SQL_INT(entered->number), SQL_INT(IN_PROGRESS));
     sqlite_exec(db,
                 "INSERT OR IGNORE INTO stage_runs (pipeline, release, stage, number, status,"
-                " entered_ms, waiting_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT waiting_ms"
-                " FROM stage_runs WHERE pipeline = ?1 AND release = ?2 AND stage = ?3"
-                " AND number = 0))",
+                " entered_ms, automatic, entry_reason, waiting_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6,"
+                " ?7, ?8, (SELECT waiting_ms FROM stage_runs WHERE pipeline = ?1"
+                " AND release = ?2 AND stage = ?3 AND number = 0))",
                 pipeline, SQL_INT(entered->release), stage, SQL_INT(entered->number),
-                SQL_INT(IN_PROGRESS), SQL_INT(event->time_ms));
+                SQL_INT(IN_PROGRESS), SQL_INT(event->time_ms), SQL_INT(entered->automatic),
+                SQL_TEXT(entered->reason));
     sqlite_exec(db,
                 "DELETE FROM stage_runs WHERE pipeline = ? AND release = ? AND stage = ?"
                 " AND number = 0",
@@ -145,14 +166,16 @@ static void stage_ended(struct sqlite_db *db, const event_t *event)
 {
     const Gantry__V1__StageEnded *ended = event->stage_ended;
     struct sql_value pipeline = SQL_TEXT(event->pipeline), stage = SQL_TEXT(ended->stage);
+    char *skipped = texts_json(ended->skipped, ended->n_skipped);
 
     sqlite_exec(db,
-                "UPDATE stage_runs SET status = ?1, reason = ?2, ended_ms = ?3"
+                "UPDATE stage_runs SET status = ?1, reason = ?2, ended_ms = ?3, skipped_json = ?7"
                 " WHERE pipeline = ?4 AND release = ?5 AND stage = ?6 AND number ="
                 " (SELECT MAX(number) FROM stage_runs WHERE pipeline = ?4 AND release = ?5"
                 " AND stage = ?6)",
                 SQL_INT(ended->status), SQL_TEXT(ended->reason), SQL_INT(event->time_ms), pipeline,
-                SQL_INT(ended->release), stage);
+                SQL_INT(ended->release), stage, ended->n_skipped ? SQL_TEXT(skipped) : SQL_NULL);
+    free(skipped);
     sqlite_exec(db,
                 "UPDATE stage_state SET status = ?, reason = ?, since_ms = ?"
                 " WHERE pipeline = ? AND stage = ? AND release = ?",

@@ -10,6 +10,8 @@
 
 #include "store/sqlite_db.h"
 
+typedef struct Gantry__V1__Finished Gantry__V1__Finished;
+
 /* "in-progress" ...; "" for what is none. */
 const char *status_name(int64_t status);
 int64_t status_of(const char *name); /* 0: there is none such */
@@ -39,9 +41,41 @@ struct release_filter {
 /* {releases: [...], next} */
 json_t *read_releases(struct sqlite_db *db, const struct release_filter *filter);
 json_t *read_release(struct sqlite_db *db, const char *pipeline, uint64_t number);
-/* stage -> [action with its runs], in the order of the steps. */
-json_t *read_actions(struct sqlite_db *db, const char *pipeline, uint64_t release);
+/* stage -> [action with its runs], in the order of the steps. `details`: of the runs' reports, too.
+ */
+json_t *read_actions(struct sqlite_db *db, const char *pipeline, uint64_t release, bool details);
 
+/* ---- read_report.c ---- */
+
+/* What a run said of tests and coverage; with `details` failures, slow tests and the worst files.
+ */
+json_t *read_reports(const Gantry__V1__Finished *finished, bool details);
+/* {groups: [{stage, action, group, format, kind, releases: [...]}]}, the releases in their order:
+ * the newest `limit` that have any. */
+json_t *read_report_trend(struct sqlite_db *db, const char *pipeline, int64_t limit);
+
+/* ---- read_hold.c ---- */
+
+/* A release on the transition into a stage. */
+struct hold_place {
+    const char *pipeline, *stage;
+    uint64_t release;
+    int64_t waiting_ms, look_again_ms, now_ms; /* Unix ms; look_again_ms 0: never */
+};
+/* An object each of what `held_by_json` names, in its order. */
+json_t *read_held(struct sqlite_db *db, const struct hold_place *place, const char *held_by_json);
+/* Of a gate; {} where nothing was asked. */
+json_t *read_check(struct sqlite_db *db, const struct hold_place *place, const char *gate);
+json_t *read_checks(struct sqlite_db *db, const char *pipeline, uint64_t release);
+/* Gates overridden, and manual ones that the release was promoted past. */
+json_t *read_passes(struct sqlite_db *db, const char *pipeline, uint64_t release);
+/* NULL: nobody has ever set it, so it is enabled. */
+json_t *read_transition(struct sqlite_db *db, const char *pipeline, const char *stage);
+/* NULL: of all. */
+json_t *read_pins(struct sqlite_db *db, const char *pipeline, const char *environment);
+json_t *read_freezes(struct sqlite_db *db, const char *environment, int64_t now_ms);
+
+/* {environments, running, pins, freezes} */
 json_t *read_environments(struct sqlite_db *db);
 /* Those that are open, oldest first; pipeline NULL: of all. */
 json_t *read_open_approvals(struct sqlite_db *db, const char *pipeline);

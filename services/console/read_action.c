@@ -2,12 +2,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "events/event.h"
 #include "gantry/v1/result.pb-c.h"
 #include "services/console/read.h"
 
-static json_t *run_json(const struct sqlite_rows *rows)
+static json_t *run_json(const struct sqlite_rows *rows, bool details)
 {
     json_t *run = json_object();
     size_t len;
@@ -26,12 +27,19 @@ static json_t *run_json(const struct sqlite_rows *rows)
     put_text(run, "environment", rows, 16);
     put_text(run, "digest", rows, 17);
     put_json(run, "detail", rows, 18);
+    if (!sqlite_is_null(rows, 20))
+        json_object_set_new(run, "silent",
+                            json_pack("{s:I, s:I}", "atMs", (json_int_t)sqlite_int(rows, 20),
+                                      "forMs", (json_int_t)sqlite_int(rows, 21)));
     if (sqlite_is_null(rows, 19))
         return run;
     const uint8_t *data = sqlite_blob(rows, 19, &len);
     Gantry__V1__Finished *finished = gantry__v1__finished__unpack(NULL, len, data);
     if (finished) {
-        json_object_set_new(run, "finished", event_to_json(finished));
+        json_object_set_new(run, "reports", read_reports(finished, details));
+        json_t *said = event_to_json(finished);
+        json_object_del(said, "reports");
+        json_object_set_new(run, "finished", said);
         event_free(finished);
     }
     return run;
@@ -62,7 +70,7 @@ static json_t *action_entry(json_t *by_stage, const struct sqlite_rows *rows)
     return action;
 }
 
-json_t *read_actions(struct sqlite_db *db, const char *pipeline, uint64_t release)
+json_t *read_actions(struct sqlite_db *db, const char *pipeline, uint64_t release, bool details)
 {
     json_t *by_stage = json_object();
 
@@ -70,12 +78,13 @@ json_t *read_actions(struct sqlite_db *db, const char *pipeline, uint64_t releas
         db,
         "SELECT stage, action, step, run_id, number, stage_number, NULL, kind, status, reason,"
         " requested_ms, started_ms, ended_ms, deadline_ms, attempt, executor, environment, digest,"
-        " detail_json, finished FROM runs WHERE pipeline = ? AND release = ?"
+        " detail_json, finished, silent_at_ms, silent_ms FROM runs WHERE pipeline = ? AND release "
+        "= ?"
         " ORDER BY step, action, number",
         SQL_TEXT(pipeline), SQL_INT(release));
     while (sqlite_next(rows)) {
         json_t *action = action_entry(by_stage, rows);
-        json_array_append_new(json_object_get(action, "runs"), run_json(rows));
+        json_array_append_new(json_object_get(action, "runs"), run_json(rows, details));
     }
     sqlite_rows_end(rows);
     return by_stage;
@@ -135,7 +144,9 @@ json_t *read_environments(struct sqlite_db *db)
     while (sqlite_next(rows))
         json_array_append_new(names, json_string(sqlite_text(rows, 0)));
     sqlite_rows_end(rows);
-    return json_pack("{s:o, s:o}", "environments", names, "running", running_json(db));
+    return json_pack("{s:o, s:o, s:o, s:o}", "environments", names, "running", running_json(db),
+                     "pins", read_pins(db, NULL, NULL), "freezes",
+                     read_freezes(db, NULL, clock_now_ms()));
 }
 
 /* ---- search ---- */

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "events/event.h"
 #include "gantry/v1/event.pb-c.h"
@@ -32,7 +33,7 @@ static json_t *approval_marks(struct sqlite_db *db, const char *pipeline)
     struct sqlite_rows *rows =
         sqlite_select(db,
                       "SELECT stage, release, body FROM approvals WHERE pipeline = ? AND is_open"
-                      " ORDER BY opened_ms",
+                      " ORDER BY opened_ms, gate",
                       SQL_TEXT(pipeline));
     while (sqlite_next(rows)) {
         const uint8_t *body = sqlite_blob(rows, 2, &len);
@@ -62,7 +63,7 @@ static json_t *waiting_releases(struct sqlite_db *db, const char *pipeline)
     struct sqlite_rows *rows = sqlite_select(
         db,
         "SELECT w.stage, w.release, w.waiting_ms, w.held_by_json, r.commit_id, r.message,"
-        " r.starter FROM stage_runs w LEFT JOIN releases r"
+        " r.starter, w.look_again_ms FROM stage_runs w LEFT JOIN releases r"
         " ON r.pipeline = w.pipeline AND r.number = w.release"
         " WHERE w.pipeline = ? AND w.status = 1 AND w.number = 0 ORDER BY w.release LIMIT ?",
         SQL_TEXT(pipeline), SQL_INT(WAITING_MAX));
@@ -76,6 +77,14 @@ static json_t *waiting_releases(struct sqlite_db *db, const char *pipeline)
         put_int(entry, "release", rows, 1);
         put_int(entry, "sinceMs", rows, 2);
         put_json(entry, "heldBy", rows, 3);
+        const struct hold_place place = {.pipeline = pipeline,
+                                         .stage = stage,
+                                         .release = (uint64_t)sqlite_int(rows, 1),
+                                         .waiting_ms = sqlite_int(rows, 2),
+                                         .look_again_ms = sqlite_int(rows, 7),
+                                         .now_ms = clock_now_ms()};
+        json_object_set_new(entry, "held", read_held(db, &place, sqlite_text(rows, 3)));
+        put_int(entry, "lookAgainMs", rows, 7);
         put_text(entry, "commit", rows, 4);
         put_text(entry, "message", rows, 5);
         put_text(entry, "starter", rows, 6);
@@ -105,7 +114,19 @@ static json_t *current_json(const struct sqlite_rows *rows)
     put_text(current, "starter", rows, 12);
     if (sqlite_int(rows, 14) == GANTRY__V1__RELEASE_TYPE__RELEASE_TYPE_ROLLBACK)
         json_object_set_new(current, "type", json_string("rollback"));
+    if (!sqlite_is_null(rows, 19))
+        put_json(current, "skipped", rows, 19);
     return current;
+}
+
+static json_t *disabled_json(const struct sqlite_rows *rows)
+{
+    json_t *disabled = json_object();
+
+    put_text(disabled, "reason", rows, 16);
+    put_text(disabled, "by", rows, 17);
+    put_int(disabled, "sinceMs", rows, 18);
+    return disabled;
 }
 
 static json_t *good_json(const struct sqlite_rows *rows)
@@ -126,7 +147,7 @@ static void put_stage_actions(struct sqlite_db *db, const char *pipeline, json_t
     put_json(stage, "steps", rows, 2);
     if (!current)
         return;
-    json_t *by_stage = read_actions(db, pipeline, (uint64_t)sqlite_int(rows, 3));
+    json_t *by_stage = read_actions(db, pipeline, (uint64_t)sqlite_int(rows, 3), false);
     json_t *actions = json_object_get(by_stage, sqlite_text(rows, 0));
     json_object_set_new(current, "actions", actions ? json_incref(actions) : json_array());
     json_decref(by_stage);
@@ -140,15 +161,23 @@ static json_t *stages_json(struct sqlite_db *db, const char *pipeline, bool whol
         db,
         "SELECT s.name, s.gates_json, s.steps_json, t.release, t.number, t.status, t.reason,"
         " t.since_ms, t.good_release, t.good_ms, r.commit_id, r.message, r.starter, g.commit_id,"
-        " r.type FROM stages s LEFT JOIN stage_state t ON t.pipeline = s.pipeline"
+        " r.type, s.on_failure, x.reason, x.actor, x.since_ms, n.skipped_json FROM stages s LEFT "
+        "JOIN stage_state "
+        "t ON t.pipeline = s.pipeline"
         " AND t.stage = s.name LEFT JOIN releases r ON r.pipeline = s.pipeline"
         " AND r.number = t.release LEFT JOIN releases g ON g.pipeline = s.pipeline"
-        " AND g.number = t.good_release WHERE s.pipeline = ? ORDER BY s.position",
+        " AND g.number = t.good_release LEFT JOIN transitions x ON x.pipeline = s.pipeline"
+        " AND x.stage = s.name AND NOT x.enabled LEFT JOIN stage_runs n ON n.pipeline = s.pipeline"
+        " AND n.release = t.release AND n.stage = s.name AND n.number = t.number WHERE s.pipeline "
+        "= ? ORDER BY s.position",
         SQL_TEXT(pipeline));
     while (sqlite_next(rows)) {
         json_t *stage = json_object();
         put_text(stage, "name", rows, 0);
         put_json(stage, "gates", rows, 1);
+        put_text(stage, "onFailure", rows, 15);
+        if (!sqlite_is_null(rows, 18))
+            json_object_set_new(stage, "disabled", disabled_json(rows));
         if (!sqlite_is_null(rows, 3))
             json_object_set_new(stage, "current", current_json(rows));
         if (!sqlite_is_null(rows, 8))
@@ -233,6 +262,7 @@ static json_t *pipeline_json(struct sqlite_db *db, const struct sqlite_rows *row
         json_object_set_new(pipeline, "heads", heads_json(db, name));
     }
     json_object_set_new(pipeline, "stages", stages_json(db, name, whole));
+    json_object_set_new(pipeline, "pins", read_pins(db, name, NULL));
     return pipeline;
 }
 

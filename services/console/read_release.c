@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/clock.h"
 #include "events/event.h"
 #include "gantry/v1/event.pb-c.h"
 #include "gantry/v1/result.pb-c.h"
@@ -38,6 +39,7 @@ static void put_fact(json_t *release, const struct sqlite_rows *rows)
     move(release, fact, "people", true);
     move(release, fact, "rollbackTo", false);
     move(release, fact, "rollbackStage", false);
+    move(release, fact, "failedRelease", false);
     if (json_object_get(fact, "reason"))
         json_object_set(release, "startReason", json_object_get(fact, "reason"));
     json_decref(fact);
@@ -71,6 +73,20 @@ static json_t *release_json(const struct sqlite_rows *rows)
     return release;
 }
 
+static void put_held(struct sqlite_db *db, json_t *stage, const char *pipeline, uint64_t number,
+                     const struct sqlite_rows *rows)
+{
+    const struct hold_place place = {.pipeline = pipeline,
+                                     .stage = sqlite_text(rows, 0),
+                                     .release = number,
+                                     .waiting_ms = sqlite_int(rows, 5),
+                                     .look_again_ms = sqlite_int(rows, 8),
+                                     .now_ms = clock_now_ms()};
+
+    json_object_set_new(stage, "held", read_held(db, &place, sqlite_text(rows, 4)));
+    put_int(stage, "lookAgainMs", rows, 8);
+}
+
 /* In the order of the stages' first entry. */
 static json_t *stage_runs_json(struct sqlite_db *db, const char *pipeline, uint64_t number,
                                json_t *actions)
@@ -80,7 +96,9 @@ static json_t *stage_runs_json(struct sqlite_db *db, const char *pipeline, uint6
     struct sqlite_rows *rows = sqlite_select(
         db,
         "SELECT r.stage, r.number, r.status, r.reason, r.held_by_json, r.waiting_ms, r.entered_ms,"
-        " r.ended_ms FROM stage_runs r LEFT JOIN stages s ON s.pipeline = r.pipeline"
+        " r.ended_ms, r.look_again_ms, r.automatic, r.entry_reason, r.skipped_json FROM stage_runs "
+        "r LEFT JOIN "
+        "stages s ON s.pipeline = r.pipeline"
         " AND s.name = r.stage WHERE r.pipeline = ? AND r.release = ?"
         " ORDER BY s.position IS NULL, s.position, COALESCE(r.waiting_ms, r.entered_ms),"
         " r.number = 0, r.number",
@@ -95,6 +113,13 @@ static json_t *stage_runs_json(struct sqlite_db *db, const char *pipeline, uint6
         put_int(stage, "waitingMs", rows, 5);
         put_int(stage, "enteredMs", rows, 6);
         put_int(stage, "endedMs", rows, 7);
+        if (sqlite_int(rows, 9))
+            json_object_set_new(stage, "automatic", json_true());
+        put_text(stage, "entryReason", rows, 10);
+        if (!sqlite_is_null(rows, 11))
+            put_json(stage, "skipped", rows, 11);
+        if (sqlite_int(rows, 2) == GANTRY__V1__STATUS__STATUS_WAITING)
+            put_held(db, stage, pipeline, number, rows);
         if (actions) {
             json_t *list = json_object_get(actions, sqlite_text(rows, 0));
             json_object_set_new(stage, "actions", list ? json_incref(list) : json_array());
@@ -137,7 +162,7 @@ static json_t *approvals_json(struct sqlite_db *db, const char *pipeline, uint64
     struct sqlite_rows *rows =
         sqlite_select(db,
                       "SELECT body FROM approvals WHERE pipeline = ? AND release = ?"
-                      " ORDER BY opened_ms, approval_id",
+                      " ORDER BY opened_ms, gate, approval_id",
                       SQL_TEXT(pipeline), SQL_INT(number));
     while (sqlite_next(rows)) {
         const uint8_t *data = sqlite_blob(rows, 0, &len);
@@ -179,12 +204,20 @@ json_t *read_release(struct sqlite_db *db, const char *pipeline, uint64_t number
     sqlite_rows_end(rows);
     if (!release)
         return NULL;
-    json_t *actions = read_actions(db, pipeline, number);
+    json_t *actions = read_actions(db, pipeline, number, true);
     json_object_set_new(release, "stages", stage_runs_json(db, pipeline, number, actions));
     json_decref(actions);
     json_object_set_new(release, "artifacts", artifacts_json(db, pipeline, number));
     json_object_set_new(release, "approvals", approvals_json(db, pipeline, number));
     json_object_set_new(release, "refusedVotes", refused_votes_json(db, pipeline, number));
+    json_object_set_new(release, "passes", read_passes(db, pipeline, number));
+    json_object_set_new(release, "checks", read_checks(db, pipeline, number));
+    int64_t rolled_back_by = sqlite_select_int(db, 0,
+                                               "SELECT MIN(number) FROM releases WHERE pipeline = ?"
+                                               " AND failed_release = ?",
+                                               SQL_TEXT(pipeline), SQL_INT(number));
+    if (rolled_back_by)
+        json_object_set_new(release, "rolledBackBy", json_integer(rolled_back_by));
     return release;
 }
 
@@ -244,7 +277,7 @@ json_t *read_open_approvals(struct sqlite_db *db, const char *pipeline)
     struct sqlite_rows *rows =
         sqlite_select(db,
                       "SELECT body FROM approvals WHERE is_open AND (?1 IS NULL OR pipeline = ?1)"
-                      " ORDER BY opened_ms, approval_id LIMIT 1000",
+                      " ORDER BY opened_ms, gate, approval_id LIMIT 1000",
                       SQL_TEXT(pipeline));
     while (sqlite_next(rows)) {
         const uint8_t *data = sqlite_blob(rows, 0, &len);

@@ -5,178 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hex.h"
 #include "base/mem.h"
-#include "base/sha256.h"
 #include "base/str.h"
 #include "gantry/v1/command.pb-c.h"
-#include "services/console/console.h"
+#include "services/console/order.h"
 #include "services/console/read.h"
 
-#define KEY_MAX       255
-#define REASON_MAX    2000
 #define REF_MAX       1024
 #define VARIABLES_MAX 100
 #define VALUE_MAX     4096
 #define COMMIT_MIN    7
-
-/* ---- pieces of every command ---- */
-
-static void refuse(struct call *call, const char *path, const char *reason)
-{
-    json_t *errors = json_pack("[{s:s, s:s}]", "path", path, "reason", reason);
-
-    reply_problem(call->req, 422, "Unprocessable Content", reason, errors);
-}
-
-bool call_id(struct call *call, const char *type, char out[ID_SIZE])
-{
-    const char *key = http_req_header(call->req, "Idempotency-Key");
-    char random[ID_SIZE];
-
-    if (key) {
-        bool visible = *key && strlen(key) <= KEY_MAX;
-        for (const char *c = key; visible && *c; c++)
-            visible = isgraph((unsigned char)*c);
-        if (!visible) {
-            http_reply_problem(call->req, 400, NULL,
-                               "Idempotency-Key must be 1 to 255 visible ASCII characters");
-            return false;
-        }
-    } else {
-        id_random(random);
-        key = random;
-    }
-    id_make(out, type, call->person.subject, key, NULL);
-    return true;
-}
-
-void call_actor(const struct call *call, Gantry__V1__Actor *out)
-{
-    const struct auth_person *person = &call->person;
-
-    gantry__v1__actor__init(out);
-    out->subject = (char *)person->subject;
-    out->name = (char *)person->name;
-    out->email = (char *)person->email;
-    out->groups = person->groups.items;
-    out->n_groups = person->groups.count;
-}
-
-/* The body as an object with no other members than those named (comma-separated); an empty body is
- * an empty object. False having answered. */
-static bool body_object(struct call *call, const char *members, json_t **out)
-{
-    struct strv known = {0};
-    bool good = true;
-    const char *key;
-    json_t *value;
-    size_t len;
-
-    http_req_body(call->req, &len);
-    if (len == 0) {
-        *out = json_object();
-        return true;
-    }
-    if (http_req_json(call->req, out) != 0)
-        return false;
-    if (!json_is_object(*out)) {
-        http_reply_problem(call->req, 400, NULL, "the body must be a JSON object");
-        json_decref(*out);
-        return false;
-    }
-    strv_split(&known, members, ',');
-    json_object_foreach(*out, key, value)
-    {
-        if (good && !strv_has(&known, key)) {
-            char reason[256];
-            snprintf(reason, sizeof(reason), "not known; there are %s", members);
-            refuse(call, key, reason);
-            good = false;
-        }
-    }
-    strv_release(&known);
-    if (!good)
-        json_decref(*out);
-    return good;
-}
-
-/* A member that is a string of at most `max` bytes; *out is "" where it is absent. */
-static bool member_text(struct call *call, json_t *body, const char *key, size_t max,
-                        const char **out)
-{
-    json_t *value = json_object_get(body, key);
-    char reason[96];
-
-    *out = value ? json_string_value(value) : "";
-    if (*out && strlen(*out) <= max)
-        return true;
-    snprintf(reason, sizeof(reason), "must be a string of at most %zu bytes", max);
-    refuse(call, key, reason);
-    return false;
-}
-
-/* A command that is being made. */
-struct order {
-    Gantry__V1__Command command;
-    Gantry__V1__Actor caller;
-    struct wait wait;
-    uint8_t sha256[SHA256_SIZE];
-};
-
-/* The pipeline's name out of the path, its newest definition, who asks, and the id. */
-static bool order_begin(struct call *call, struct order *order, const char *what)
-{
-    char sha256[65] = "";
-    const char *pipeline;
-    struct sqlite_db *db;
-
-    memset(order, 0, sizeof(*order));
-    gantry__v1__command__init(&order->command);
-    if (!param_name(call, "pipeline", &pipeline) || !call_id(call, "command", order->wait.ce_id) ||
-        !(db = reader_begin(call)))
-        return false;
-    bool found = read_pipeline_definition(db, pipeline, sha256);
-    if (reader_end(call, db) != 0)
-        return false;
-    if (!found) {
-        http_reply_problem(call->req, 404, NULL,
-                           "no such pipeline; GET /api/v1/pipelines lists them");
-        return false;
-    }
-    order->wait.what = what;
-    snprintf(order->wait.name, sizeof(order->wait.name), "%s", pipeline);
-    order->command.pipeline = order->wait.name;
-    call_actor(call, &order->caller);
-    order->command.caller = &order->caller;
-    if (hex_decode(sha256, order->sha256, SHA256_SIZE) == 0) {
-        order->command.definition_sha256.data = order->sha256;
-        order->command.definition_sha256.len = SHA256_SIZE;
-    }
-    return true;
-}
-
-/* The release out of the path, which must be known. */
-static bool order_release(struct call *call, struct order *order)
-{
-    struct sqlite_db *db;
-
-    if (!param_number(call, "release", &order->wait.release) || !(db = reader_begin(call)))
-        return false;
-    int64_t found =
-        sqlite_select_int(db, 0, "SELECT 1 FROM releases WHERE pipeline = ? AND number = ?",
-                          SQL_TEXT(order->wait.name), SQL_INT(order->wait.release));
-    if (reader_end(call, db) != 0)
-        return false;
-    if (!found)
-        http_reply_problem(call->req, 404, NULL, "no such release");
-    return found;
-}
-
-static void order_send(struct call *call, struct order *order)
-{
-    waits_send(call, &order->wait, TOPIC_COMMAND, &order->command);
-}
 
 /* ---- start ---- */
 
@@ -199,7 +37,7 @@ static bool read_variables(struct call *call, json_t *body, struct start *start)
     if (!variables)
         return true;
     if (!json_is_object(variables) || json_object_size(variables) > VARIABLES_MAX) {
-        refuse(call, "variables", "must be an object of at most 100 strings");
+        order_refuse(call, "variables", "must be an object of at most 100 strings");
         return false;
     }
     json_object_foreach(variables, key, value)
@@ -211,9 +49,9 @@ static bool read_variables(struct call *call, json_t *body, struct start *start)
             good = isalnum((unsigned char)*c) || *c == '_';
         snprintf(path, sizeof(path), "variables.%.128s", key);
         if (!good || strlen(key) > 128 || !text || strlen(text) > VALUE_MAX) {
-            refuse(call, path,
-                   "a name is [A-Za-z_][A-Za-z0-9_]*, a value a string of at most 4096"
-                   " bytes");
+            order_refuse(call, path,
+                         "a name is [A-Za-z_][A-Za-z0-9_]*, a value a string of at most 4096"
+                         " bytes");
             return false;
         }
         size_t n = start->message.n_variables++;
@@ -258,7 +96,7 @@ static bool read_commit(struct call *call, const char *pipeline, const char *tex
     for (size_t i = 0; i < len && i < sizeof(start->commit) - 1; i++)
         start->commit[i] = (char)tolower((unsigned char)text[i]);
     if (len < COMMIT_MIN || len > 64 || strspn(start->commit, "0123456789abcdef") != len) {
-        refuse(call, "revision", "must be a commit: 7 to 64 hex digits");
+        order_refuse(call, "revision", "must be a commit: 7 to 64 hex digits");
         return false;
     }
     if (len == 40 || len == 64)
@@ -271,7 +109,7 @@ static bool read_commit(struct call *call, const char *pipeline, const char *tex
     if (reader_end(call, db) != 0)
         return false;
     if (problem)
-        refuse(call, "revision", problem);
+        order_refuse(call, "revision", problem);
     return !problem;
 }
 
@@ -301,9 +139,9 @@ static bool read_source(struct call *call, const char *pipeline, const char *giv
     if (reader_end(call, db) != 0)
         return false;
     if (count > 1)
-        refuse(call, "source", "the pipeline has several; name the one that is meant");
+        order_refuse(call, "source", "the pipeline has several; name the one that is meant");
     else if (count == 0)
-        refuse(call, "source", "the pipeline has no such source");
+        order_refuse(call, "source", "the pipeline has no such source");
     return count == 1;
 }
 
@@ -321,14 +159,14 @@ static bool read_revision(struct call *call, const char *pipeline, json_t *body,
 {
     const char *commit, *ref, *source;
 
-    if (!member_text(call, body, "revision", 64, &commit) ||
-        !member_text(call, body, "ref", REF_MAX, &ref) ||
-        !member_text(call, body, "source", 63, &source))
+    if (!order_text(call, body, "revision", 64, &commit) ||
+        !order_text(call, body, "ref", REF_MAX, &ref) ||
+        !order_text(call, body, "source", 63, &source))
         return false;
     if (str_empty(commit) && str_empty(ref) && str_empty(source))
         return true;
     if (!is_ref(ref)) {
-        refuse(call, "ref", "must be a branch or a full ref, without blanks");
+        order_refuse(call, "ref", "must be a branch or a full ref, without blanks");
         return false;
     }
     if (!read_source(call, pipeline, source, start) ||
@@ -354,7 +192,7 @@ void rest_start(struct call *call)
     json_t *body;
 
     if (!order_begin(call, &order, "start") ||
-        !body_object(call, "revision,ref,source,variables", &body))
+        !order_body(call, "revision,ref,source,variables", &body))
         return;
     start = mem_alloc(sizeof(*start));
     gantry__v1__start_release__init(&start->message);
@@ -376,13 +214,13 @@ void rest_stop(struct call *call)
     json_t *body;
 
     if (!order_begin(call, &order, "stop") || !order_release(call, &order) ||
-        !body_object(call, "mode,reason", &body))
+        !order_body(call, "mode,reason", &body))
         return;
     order.command.what_case = GANTRY__V1__COMMAND__WHAT_STOP;
     order.command.stop = &stop;
     stop.release = order.wait.release;
-    if (member_text(call, body, "mode", 16, &mode) &&
-        member_text(call, body, "reason", REASON_MAX, &reason)) {
+    if (order_text(call, body, "mode", 16, &mode) &&
+        order_text(call, body, "reason", ORDER_REASON_MAX, &reason)) {
         bool abandon = str_eq(mode, "abandon");
         stop.reason = (char *)reason;
         stop.mode = abandon ? GANTRY__V1__STOP_MODE__STOP_MODE_ABANDON
@@ -390,7 +228,7 @@ void rest_stop(struct call *call)
         if (abandon || str_empty(mode) || str_eq(mode, "wait"))
             order_send(call, &order);
         else
-            refuse(call, "mode", "must be wait or abandon");
+            order_refuse(call, "mode", "must be wait or abandon");
     }
     json_decref(body);
 }
@@ -403,7 +241,7 @@ void rest_retry(struct call *call)
     json_t *body;
 
     if (!order_begin(call, &order, "retry") || !order_release(call, &order) ||
-        !param_name(call, "stage", &stage) || !body_object(call, "allActions", &body))
+        !param_name(call, "stage", &stage) || !order_body(call, "allActions", &body))
         return;
     json_t *all = json_object_get(body, "allActions");
     order.command.what_case = GANTRY__V1__COMMAND__WHAT_RETRY;
@@ -414,7 +252,7 @@ void rest_retry(struct call *call)
     if (!all || json_is_boolean(all))
         order_send(call, &order);
     else
-        refuse(call, "allActions", "must be true or false");
+        order_refuse(call, "allActions", "must be true or false");
     json_decref(body);
 }
 
@@ -426,7 +264,7 @@ void rest_rollback(struct call *call)
     json_t *body;
 
     if (!order_begin(call, &order, "rollback") || !param_name(call, "stage", &stage) ||
-        !body_object(call, "toRelease,reason", &body))
+        !order_body(call, "toRelease,reason", &body))
         return;
     json_int_t to = json_integer_value(json_object_get(body, "toRelease"));
     order.command.what_case = GANTRY__V1__COMMAND__WHAT_ROLLBACK;
@@ -434,8 +272,9 @@ void rest_rollback(struct call *call)
     rollback.stage = (char *)stage;
     rollback.to_release = (uint64_t)to;
     if (to <= 0) {
-        refuse(call, "toRelease", "must be the number of a release that succeeded in the stage");
-    } else if (member_text(call, body, "reason", REASON_MAX, &reason)) {
+        order_refuse(call, "toRelease",
+                     "must be the number of a release that succeeded in the stage");
+    } else if (order_text(call, body, "reason", ORDER_REASON_MAX, &reason)) {
         rollback.reason = (char *)reason;
         order_send(call, &order);
     }

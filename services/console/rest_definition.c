@@ -194,6 +194,15 @@ static json_t *problem_json(int line, int column, const char *path, const char *
                      reason);
 }
 
+static json_t *mistake_json(const struct def_problem *problem)
+{
+    json_t *json = problem_json(problem->line, problem->column, problem->path, problem->reason);
+
+    if (*problem->nearest)
+        json_object_set_new(json, "nearest", json_string(problem->nearest));
+    return json;
+}
+
 static void reply_invalid(struct call *call, json_t *errors)
 {
     char detail[96];
@@ -215,9 +224,7 @@ static bool check_body(struct call *call, const char *kind, const char *name)
 
     if (definition_parse(&definition, yaml, len, &problems, &err) != 0) {
         for (size_t i = 0; i < problems.count; i++)
-            json_array_append_new(errors,
-                                  problem_json(problems.items[i].line, problems.items[i].column,
-                                               problems.items[i].path, problems.items[i].reason));
+            json_array_append_new(errors, mistake_json(&problems.items[i]));
         if (problems.count == 0)
             json_array_append_new(errors, problem_json(1, 1, "", err.msg));
     } else if (!str_eq(def_kind_name(definition->kind), kind)) {

@@ -11,6 +11,8 @@
 #define PIPELINES_MAX     500
 #define RELEASES_DEFAULT  20
 #define RELEASES_MAX      200
+#define TREND_DEFAULT     20
+#define TREND_MAX         100
 #define SEARCH_MAX        20
 #define SEARCH_TEXT_MAX   80
 
@@ -146,6 +148,21 @@ void rest_release(struct call *call)
         return;
     reply_read(call, db, read_release(db, name, number),
                "no such release; GET /api/v1/pipelines/{pipeline}/releases lists them");
+}
+
+void rest_report_trend(struct call *call)
+{
+    struct sqlite_db *db;
+    const char *name;
+    int64_t limit;
+
+    if (!param_name(call, "pipeline", &name) ||
+        !query_limit(call, TREND_DEFAULT, TREND_MAX, &limit) || !(db = reader_begin(call)))
+        return;
+    bool known =
+        sqlite_select_int(db, 0, "SELECT 1 FROM pipelines WHERE name = ?", SQL_TEXT(name)) == 1;
+    reply_read(call, db, known ? read_report_trend(db, name, limit) : NULL,
+               "no such pipeline; GET /api/v1/pipelines lists them");
 }
 
 void rest_environments(struct call *call)

@@ -21,40 +21,74 @@ const char schema_sql[] =
     " deleted INTEGER DEFAULT 0, shape_sha256 TEXT, mode TEXT, labels_json TEXT, sources_json TEXT,"
     " latest_release INTEGER, updated_ms INTEGER DEFAULT 0) WITHOUT ROWID;"
     "CREATE TABLE stages (pipeline TEXT, position INTEGER, name TEXT, gates_json TEXT,"
-    " steps_json TEXT, PRIMARY KEY (pipeline, position));"
+    " steps_json TEXT, on_failure TEXT, PRIMARY KEY (pipeline, position));"
     "CREATE TABLE heads (pipeline TEXT, source TEXT, ref TEXT, commit_id TEXT, message TEXT,"
     " pusher TEXT, time_ms INTEGER, PRIMARY KEY (pipeline, source, ref));"
+
+    /* The ways into stages that somebody disabled or enabled, and environments that are pinned. */
+    "CREATE TABLE transitions (pipeline TEXT, stage TEXT, enabled INTEGER, reason TEXT,"
+    " actor TEXT, since_ms INTEGER, PRIMARY KEY (pipeline, stage));"
+    "CREATE TABLE pins (pipeline TEXT, environment TEXT, digest TEXT, reason TEXT, actor TEXT,"
+    " since_ms INTEGER, PRIMARY KEY (pipeline, environment));"
+    "CREATE TABLE freezes (environment TEXT, position INTEGER, window_text TEXT, reason TEXT,"
+    " PRIMARY KEY (environment, position));"
 
     "CREATE TABLE releases (pipeline TEXT, number INTEGER, type INTEGER, status INTEGER,"
     " reason TEXT, definition_number INTEGER, commit_id TEXT, message TEXT, starter TEXT,"
     " started_ms INTEGER, ended_ms INTEGER, superseded_by INTEGER, stop_mode INTEGER,"
-    " stop_reason TEXT, stopped_by TEXT, fact BLOB, PRIMARY KEY (pipeline, number));"
+    " stop_reason TEXT, stopped_by TEXT, failed_release INTEGER, fact BLOB,"
+    " PRIMARY KEY (pipeline, number));"
     "CREATE INDEX releases_time ON releases (started_ms);"
     "CREATE INDEX releases_commit ON releases (commit_id);"
 
-    /* number 0: it waits on the transition; 1, 2 ...: it entered so often. */
+    "CREATE INDEX releases_failed ON releases (pipeline, failed_release)"
+    " WHERE failed_release IS NOT NULL;"
+
+    /* number 0: it waits on the transition; 1, 2 ...: it entered so often. entry_reason: of an
+     * entry that nobody asked for, what failed. */
     "CREATE TABLE stage_runs (pipeline TEXT, release INTEGER, stage TEXT, number INTEGER,"
     " status INTEGER, reason TEXT, held_by_json TEXT, waiting_ms INTEGER, entered_ms INTEGER,"
-    " ended_ms INTEGER, PRIMARY KEY (pipeline, release, stage, number));"
+    " ended_ms INTEGER, look_again_ms INTEGER, automatic INTEGER, entry_reason TEXT,"
+    " skipped_json TEXT,"
+    " PRIMARY KEY (pipeline, release, stage, number));"
     "CREATE INDEX stage_runs_waiting ON stage_runs (pipeline, stage) WHERE status = 1;"
     /* What is in a stage (or was last), and what last succeeded there. */
     "CREATE TABLE stage_state (pipeline TEXT, stage TEXT, release INTEGER, number INTEGER,"
     " status INTEGER, reason TEXT, since_ms INTEGER, good_release INTEGER, good_ms INTEGER,"
     " PRIMARY KEY (pipeline, stage));"
 
+    /* What people let a release pass: gate by gate, or (no reason) the manual ones by promoting. */
+    "CREATE TABLE passes (pipeline TEXT, release INTEGER, stage TEXT, gate TEXT, time_ms INTEGER,"
+    " overridden INTEGER, reason TEXT, actor TEXT,"
+    " PRIMARY KEY (pipeline, release, stage, gate, time_ms));"
+    /* The newest question of each check, and the newest answer. */
+    "CREATE TABLE checks (pipeline TEXT, release INTEGER, stage TEXT, gate TEXT, type TEXT,"
+    " number INTEGER, run_id TEXT, asked_ms INTEGER, open INTEGER, yes INTEGER, reason TEXT,"
+    " answered_ms INTEGER, answer_run_id TEXT, ask_again_ms INTEGER,"
+    " PRIMARY KEY (pipeline, release, stage, gate));"
+
     "CREATE TABLE runs (run_id TEXT PRIMARY KEY, pipeline TEXT, release INTEGER, stage TEXT,"
     " stage_number INTEGER, action TEXT, number INTEGER, kind INTEGER, step INTEGER,"
     " status INTEGER, reason TEXT, requested_ms INTEGER, started_ms INTEGER, ended_ms INTEGER,"
     " deadline_ms INTEGER, attempt INTEGER, executor TEXT, environment TEXT, digest TEXT,"
-    " detail_json TEXT, finished BLOB);"
+    " detail_json TEXT, finished BLOB, silent_at_ms INTEGER, silent_ms INTEGER);"
     "CREATE INDEX runs_release ON runs (pipeline, release);"
+
+    /* The reports of a run, in their order. n1 ...: of tests total, passed, failed, errored,
+     * skipped, unknown, flaky; of coverage lines covered and missed, branches covered and missed.
+     */
+    "CREATE TABLE reports (run_id TEXT, position INTEGER, pipeline TEXT, release INTEGER,"
+    " stage TEXT, action TEXT, ended_ms INTEGER, group_name TEXT, format TEXT, kind INTEGER,"
+    " problems INTEGER, duration_ms INTEGER, n1 INTEGER, n2 INTEGER, n3 INTEGER, n4 INTEGER,"
+    " n5 INTEGER, n6 INTEGER, n7 INTEGER, PRIMARY KEY (run_id, position));"
+    "CREATE INDEX reports_release ON reports (pipeline, release);"
 
     "CREATE TABLE artifacts (pipeline TEXT, release INTEGER, name TEXT, repository TEXT,"
     " digest TEXT, body BLOB, PRIMARY KEY (pipeline, release, name));"
     "CREATE INDEX artifacts_digest ON artifacts (digest);"
 
     "CREATE TABLE approvals (approval_id TEXT PRIMARY KEY, pipeline TEXT, release INTEGER,"
-    " stage TEXT, is_open INTEGER, opened_ms INTEGER, body BLOB);"
+    " stage TEXT, gate TEXT, is_open INTEGER, opened_ms INTEGER, body BLOB);"
     "CREATE INDEX approvals_release ON approvals (pipeline, release);"
     "CREATE INDEX approvals_open ON approvals (opened_ms) WHERE is_open;"
     "CREATE TABLE refused_votes (ce_id TEXT PRIMARY KEY, pipeline TEXT, release INTEGER,"

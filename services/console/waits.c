@@ -129,6 +129,26 @@ static void reply_release(struct http_request *req, struct sqlite_db *db, const 
     http_reply_json(req, starts ? 201 : 200, release);
 }
 
+static void reply_transition(struct http_request *req, struct sqlite_db *db,
+                             const struct wait *wait)
+{
+    json_t *transition = read_transition(db, wait->name, wait->part);
+
+    http_reply_json(req, 200, transition ? transition : json_object());
+}
+
+static void reply_pin(struct http_request *req, struct sqlite_db *db, const struct wait *wait)
+{
+    json_t *pins = read_pins(db, wait->name, wait->part);
+    json_t *pin = json_incref(json_array_get(pins, 0));
+
+    if (!pin)
+        pin = json_pack("{s:s, s:s}", "pipeline", wait->name, "environment", wait->part);
+    json_object_set_new(pin, "pinned", json_boolean(json_array_size(pins)));
+    http_reply_json(req, 200, pin);
+    json_decref(pins);
+}
+
 static void reply_definition(struct http_request *req, const struct wait *wait,
                              const struct outcome *outcome)
 {
@@ -154,6 +174,10 @@ static void reply_outcome(struct http_request *req, struct sqlite_db *db, const 
         reply_problem(req, 409, "Refused", outcome->reason, NULL);
     else if (*wait->kind)
         reply_definition(req, wait, outcome);
+    else if (str_eq(wait->what, "transition"))
+        reply_transition(req, db, wait);
+    else if (str_eq(wait->what, "pin"))
+        reply_pin(req, db, wait);
     else
         reply_release(req, db, wait, outcome);
 }

@@ -5,13 +5,14 @@ import * as f from './format.js';
 import { voteObstacle } from './store.js';
 
 // [[action]] by steps: each {name, kind, environment, runs, run, approval}. `ran` are a release's actions in
-// the stage; without a definition (an old release's) their own steps count.
-export function steps(definedSteps, ran, approvals) {
+// the stage; without a definition (an old release's) their own steps count. `skipped`: names of those never asked for.
+export function steps(definedSteps, ran, approvals, skipped) {
   const byName = new Map((ran || []).map((a) => [a.name, a]));
   const whole = (defined) => {
     const runs = byName.get(defined.name)?.runs || [];
     byName.delete(defined.name);
-    return { ...defined, runs, run: runs.at(-1), approval: (approvals || []).findLast((a) => a.gate === defined.name) };
+    const is = { ...defined, runs, run: runs.at(-1), approval: (approvals || []).findLast((a) => a.gate === defined.name) };
+    return skipped?.includes(defined.name) ? { ...is, run: { status: 'skipped' }, approval: undefined } : is;
   };
   const out = (definedSteps || []).map((step) => step.map(whole));
   for (const action of byName.values()) (out[action.step] ||= []).push({ ...action, run: action.runs.at(-1), environment: action.runs.at(-1)?.environment });
@@ -40,8 +41,9 @@ export function actionNode(action, { select, chosen, review } = {}) {
       run && !run.startedMs && status === 'waiting' && action.kind !== 'approval' && h('span.quiet.small', { title: 'asked for, not started by anybody yet' }, 'queued')),
   ];
   return h('li.action', { key: action.name, class: `tone-${state.tone}` },
-    run && select && action.kind !== 'approval' ? h('button.action-line', { type: 'button', aria: { pressed: String(run.runId === chosen) }, title: 'Show its log', onClick: () => select(run, action) }, line)
+    run?.runId && select && action.kind !== 'approval' ? h('button.action-line', { type: 'button', aria: { pressed: String(run.runId === chosen) }, title: 'Show its log', onClick: () => select(run, action) }, line)
       : h('div.action-line', null, line),
+    status === 'in-progress' && run?.silent && h('p.silent.small', null, icon('warn'), ` not heard of for ${f.left(run.silent.forMs)}; it goes on`),
     status === 'failed' && run?.reason && h('p.reason', null, run.reason),
     review && action.approval && !action.approval.outcome && h('p.action-review', null,
       h('span.quiet', null, h('span.num', null, `${parts.approvedCount(action.approval)} of ${action.approval.count}`), ' votes of ', f.whoMay(action.approval.by)),

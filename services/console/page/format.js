@@ -23,12 +23,28 @@ export function duration(ms) {
   return `${Math.floor(s / 3600)}:${two((s % 3600) / 60)} h`;
 }
 
+// "2 d 3 h", "1 h 12 min", "4:03 min", "12 s": time that is left, or that something lasts.
+export function left(ms) {
+  const s = Math.max(0, Math.round(ms / 1000));
+  if (s < 60) return `${s} s`;
+  const two = (n) => String(Math.floor(n)).padStart(2, '0');
+  if (s < 3600) return s % 60 ? `${Math.floor(s / 60)}:${two(s % 60)} min` : `${s / 60} min`;
+  const minutes = Math.floor(s / 60), hours = Math.floor(minutes / 60), days = Math.floor(hours / 24);
+  if (hours < 24) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
+  if (days >= 400) return `${Math.round(days / 365)} y`;
+  return hours % 24 ? `${days} d ${hours % 24} h` : `${days} d`;
+}
+
 const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 const NEAR = new Intl.DateTimeFormat(undefined, { weekday: 'short', hour: '2-digit', minute: '2-digit' });
 const FAR = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
+const NEXT_YEARS = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
 export const exact = (ms) => EXACT.format(ms);
-// "Thu 16:00" within a week, else with the date.
-export const moment = (ms) => (Math.abs(ms - Date.now()) < 6 * DAY ? NEAR : FAR).format(ms);
+// "Thu 16:00" within a week, else with the date, else with the year.
+export const moment = (ms) => (Math.abs(ms - Date.now()) < 6 * DAY ? NEAR : Math.abs(ms - Date.now()) < 300 * DAY ? FAR : NEXT_YEARS).format(ms);
+
+// "340 KiB", "12.4 MiB"
+export const size = (bytes) => (bytes < 1048576 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 1048576).toFixed(1)} MiB`);
 
 export const shortCommit = (commit) => (commit || '').slice(0, 8);
 // A release without an image is approved by its revisions' id.
@@ -53,12 +69,5 @@ export const whoMay = (by) => (by?.length ? by.map((b) => b.replace(/^(group|use
 // ["a", "b", "c"] -> "a, b and c"
 export const listed = (parts) => (parts.length < 2 ? parts.join('') : `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`);
 
-// What holds a release on a transition, in words.
-export function heldBy(reasons) {
-  return listed((reasons || []).map((reason) => {
-    const [what, which] = reason.split(':');
-    if (what === 'occupied') return which ? `release ${which} in the stage` : 'a release in the stage';
-    if (what.startsWith('approval')) return 'approval';
-    return reason.replaceAll('-', ' ');
-  }));
-}
+// What holds a release, for a title: the kinds alone.
+export const heldTitle = (held) => (held?.length ? `waits: ${listed(held.map((hold) => hold.kind))}` : null);

@@ -45,10 +45,13 @@ export class LogView {
     this.body = h('div.log-body', { tabindex: '0', role: 'log', aria: { live: 'off', label: 'Log' } });
     this.status = h('span.quiet.small');
     this.search = h('input.log-search', { type: 'search', placeholder: 'Find in the log', aria: { label: 'Find in the log' }, onInput: () => this.find(), onKeydown: (e) => { if (e.key === 'Enter') this.nextFound(e.shiftKey ? -1 : 1); } });
+    this.foundCount = h('span.quiet.small.num.log-found', { role: 'status' });
+    this.stepButtons = [['up', 'Previous in the log', -1], ['down', 'Next in the log', 1]].map(([name, label, step]) =>
+      h('button.button', { type: 'button', disabled: true, title: label, aria: { label }, onClick: () => this.nextFound(step) }, icon(name)));
     this.followButton = this.toggle('down', 'Follow', () => this.setFollow(!this.follow));
     this.wrapButton = this.toggle('wrap', 'Wrap', () => this.setWrap(!this.wrap));
     this.title = h('strong.cut');
-    this.node = h('div.log', null, h('div.log-bar', null, this.title, this.status, h('span.push'), this.search, this.followButton, this.wrapButton), this.body);
+    this.node = h('div.log', null, h('div.log-bar', null, this.title, this.status, h('span.push'), this.search, this.foundCount, this.stepButtons, this.followButton, this.wrapButton), this.body);
     this.body.addEventListener('scroll', () => {
       const atEnd = this.body.scrollHeight - this.body.scrollTop - this.body.clientHeight < 24;
       if (this.follow !== atEnd) this.setFollow(atEnd, false);
@@ -79,7 +82,7 @@ export class LogView {
     this.title.textContent = title;
     if (this.runId === runId && this.attempt === attempt) return;
     this.close();
-    Object.assign(this, { runId, attempt, count: 0, gone: 0, partial: '', line: null, section: null, found: [], foundAt: -1, style: { colour: null, bold: false }, lastId: undefined });
+    Object.assign(this, { runId, attempt, count: 0, gone: 0, partial: '', line: null, section: null, found: [], here: null, style: { colour: null, bold: false }, lastId: undefined });
     this.body.replaceChildren();
     this.section = this.body;
     this.stopper = new AbortController();
@@ -119,7 +122,7 @@ export class LogView {
       }
     }
     if (signal.aborted) return;
-    this.status.textContent = this.count ? `${this.count.toLocaleString()} lines` : 'no output';
+    this.status.textContent = this.count ? `${this.count.toLocaleString()} ${this.count === 1 ? 'line' : 'lines'}` : 'no output';
     this.showLinked();
   }
 
@@ -127,6 +130,7 @@ export class LogView {
     if (chunk.leftOut) this.addNote(`… ${chunk.leftOut.toLocaleString()} bytes are left out …`);
     if (chunk.stream === 'mark') this.addMark(chunk.text.trimEnd());
     else this.addText(chunk.text);
+    if (this.search.value) this.mark();
     if (this.follow) this.body.scrollTop = this.body.scrollHeight;
     this.showLinked();
   }
@@ -185,24 +189,45 @@ export class LogView {
     line.scrollIntoView({ block: 'center' });
   }
 
+  // What is typed: from the first place on.
   find() {
+    this.here?.classList.remove('is-here');
+    this.here = null;
+    this.mark();
+    if (this.found.length) this.nextFound(1);
+  }
+
+  // The lines that have it, as the log is by now.
+  mark() {
     const wanted = this.search.value.toLowerCase();
-    for (const line of this.body.querySelectorAll('.is-found')) line.classList.remove('is-found', 'is-here');
-    this.found = wanted ? [...this.body.querySelectorAll('.log-line')].filter((l) => l.lastChild.textContent.toLowerCase().includes(wanted)) : [];
-    for (const line of this.found) line.classList.add('is-found');
-    this.foundAt = -1;
-    if (wanted) this.status.textContent = `${this.found.length} found`;
-    this.nextFound(1);
+    this.found = [];
+    for (const line of this.body.querySelectorAll('.log-line')) {
+      const has = wanted !== '' && line.lastChild.textContent.toLowerCase().includes(wanted);
+      line.classList.toggle('is-found', has);
+      if (has) this.found.push(line);
+    }
+    if (!this.found.includes(this.here)) this.here = null;
+    this.showCount();
+  }
+
+  showCount() {
+    const count = this.found.length.toLocaleString();
+    if (!this.search.value) this.foundCount.textContent = '';
+    else if (!this.found.length) this.foundCount.textContent = 'not found';
+    else this.foundCount.textContent = this.here ? `${(this.found.indexOf(this.here) + 1).toLocaleString()} of ${count}` : `${count} found`;
+    for (const button of this.stepButtons) button.disabled = !this.found.length;
   }
 
   nextFound(step) {
-    if (!this.found?.length) return;
-    this.found[this.foundAt]?.classList.remove('is-here');
-    this.foundAt = (this.foundAt + step + this.found.length) % this.found.length;
-    const line = this.found[this.foundAt];
+    const count = this.found?.length;
+    if (!count) return;
+    const at = this.here ? this.found.indexOf(this.here) + step : step > 0 ? 0 : -1;
+    this.here?.classList.remove('is-here');
+    this.here = this.found[(at + count) % count];
     this.setFollow(false);
-    line.classList.add('is-here');
-    line.closest('details')?.setAttribute('open', '');
-    line.scrollIntoView({ block: 'nearest' });
+    this.here.classList.add('is-here');
+    this.here.closest('details')?.setAttribute('open', '');
+    this.here.scrollIntoView({ block: 'nearest' });
+    this.showCount();
   }
 }

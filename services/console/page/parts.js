@@ -5,6 +5,8 @@ import * as f from './format.js';
 // Texts that change by themselves carry their time; tick() rewrites them.
 export const ago = (ms, title) => ms ? h('time.num', { title: title || f.exact(ms), datetime: new Date(ms).toISOString(), data: { ago: ms } }, f.span(Date.now() - ms)) : null;
 export const until = (ms) => h('time.num', { title: f.exact(ms), datetime: new Date(ms).toISOString(), data: { until: ms } }, f.span(ms - Date.now()));
+// Counts down by the second.
+export const left = (ms) => h('time.num', { title: f.exact(ms), datetime: new Date(ms).toISOString(), data: { left: ms } }, f.left(ms - Date.now()));
 // How long it took; counts on while it runs.
 export function took(fromMs, toMs) {
   if (!fromMs) return null;
@@ -21,6 +23,7 @@ export function tick(all) {
     }
   };
   write('[data-since]', (d) => f.duration(now - d.since));
+  write('[data-left]', (d) => f.left(d.left - now));
   if (!all) return;
   write('[data-ago]', (d) => f.span(now - d.ago));
   write('[data-until]', (d) => f.span(d.until - now));
@@ -87,8 +90,8 @@ function releaseRow(release, withPipeline) {
   const last = release.stages.at(-1);
   return h('tr', { key: `${release.pipeline} ${release.number}` },
     h('td', null, h('a', { href: releaseHref(release.pipeline, release.number) }, withPipeline && h('strong', null, release.pipeline, ' '), h('span.num', null, `#${release.number}`)),
-      release.type === 'rollback' && h('span.rolled', { title: 'rollback' }, icon('rollback', 'rollback'))),
-    h('td', null, badge(release.status), last && release.status !== 'succeeded' && h('span.quiet.small', null, ` ${last.name}`)),
+      release.type === 'rollback' && h('span.rolled', { title: release.failedRelease ? `rolled back by itself because release ${release.failedRelease} failed` : 'rollback' }, icon('rollback', 'rollback'))),
+    h('td', null, badge(release.status), last && release.status !== 'succeeded' && h('span.quiet.small', { title: f.heldTitle(last.held) }, ` ${last.name}`)),
     h('td.message', null, h('span.cut', { title: release.message }, release.message || release.startReason || '')),
     h('td', null, commit(release.commit)),
     h('td.quiet', null, release.starter?.name || ''),
@@ -96,5 +99,11 @@ function releaseRow(release, withPipeline) {
     h('td.num', null, took(release.startedMs, release.endedMs)));
 }
 
+// Of a transition's gates the first of a kind is called like it, a second approval-2; an action has its own name.
+export const isGate = (approval) => /^approval(-\d+)?$/.test(approval.gate);
+// The approval's name where others are open beside it, so that it is plain which is meant; else nothing.
+export const gateAmong = (approval, others) => (others.some((o) => !o.outcome && o.approvalId !== approval.approvalId && o.stage === approval.stage) ? approval.gate : '');
+
 // Votes so far, as "1 of 2".
 export const approvedCount = (approval) => (approval.votes || []).filter((v) => v.verdict === 'approve').length;
+export const rejectedCount = (approval) => (approval.votes || []).filter((v) => v.verdict === 'reject').length;

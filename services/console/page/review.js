@@ -3,7 +3,7 @@ import { h, icon, announce } from './dom.js';
 import * as api from './api.js';
 import * as parts from './parts.js';
 import * as f from './format.js';
-import { voteObstacle, loadApprovals } from './store.js';
+import { state, voteObstacle, loadApprovals } from './store.js';
 
 // Commits that this console knows of between what last succeeded in the stage and this release.
 async function commitsBetween(approval) {
@@ -27,9 +27,10 @@ function votesList(approval) {
 
 function facts(approval) {
   const rows = [
+    [parts.isGate(approval) ? 'Gate' : 'Action', approval.gate],
     [approval.digest?.startsWith('revisions:') ? 'Revisions' : 'Image', h('span.from-to', null, approval.previousDigest ? parts.digest(approval.previousDigest) : h('span.quiet', null, 'nothing'),
       h('span.arrow', { aria: { label: 'to' } }, '→'), parts.digest(approval.digest))],
-    ['Asked of', `${f.whoMay(approval.by)}, ${approval.count} ${approval.count === 1 ? 'vote' : 'votes'}${approval.not?.length ? `; not ${f.listed(approval.not)}` : ''}`],
+    ['Asked of', `${f.whoMay(approval.by)}, ${approval.count} ${approval.count === 1 ? 'vote' : 'votes'}${approval.not?.length ? `; not ${f.listed(approval.not.map((n) => n.replace('approver-of:', 'who approved ')))}` : ''}${approval.rejects > 1 ? `; ${approval.rejects} against reject it` : ''}`],
     ['Authors', (approval.authors || []).join(', ') || 'not known'],
     ['Until', h('span', null, f.moment(approval.expiresMs), h('span.quiet', null, ' (in ', parts.until(approval.expiresMs), ')'))],
   ];
@@ -46,6 +47,14 @@ function commitsNode(approval) {
   return node;
 }
 
+// Whether it still waits once this approval is given, as far as the page knows.
+function waitsOn(approval) {
+  const here = (a) => a.pipeline === approval.pipeline && a.release === approval.release && a.stage === approval.stage;
+  const stage = state.details.get(approval.pipeline)?.stages.find((s) => s.name === approval.stage);
+  const held = stage?.waiting.find((w) => w.release === approval.release)?.held || [];
+  return (state.approvals || []).some((a) => here(a) && a.approvalId !== approval.approvalId) || held.some((hold) => hold.name !== approval.gate);
+}
+
 export function openReview(approval) {
   const obstacle = api.hasApprover() ? voteObstacle(approval) : 'The console does not know the approver’s address (common.approver-url)';
   const comment = h('textarea', { id: 'comment', rows: '3', maxlength: '2000', placeholder: 'Kept for ever, shown to everybody who may see the release' });
@@ -53,8 +62,8 @@ export function openReview(approval) {
   const buttons = h('div.dialog-buttons');
   const key = api.newKey();
   // An approval on a transition lets in; one inside a stage lets go on.
-  const where = `${/^approval(-\d+)?$/.test(approval.gate) ? 'into' : 'in'} ${approval.stage}`;
-  const what = `release ${approval.release} ${where}`;
+  const where = `${parts.isGate(approval) ? 'into' : 'in'} ${approval.stage}`;
+  const what = `release ${approval.release}`;
 
   async function cast(verdict) {
     for (const button of buttons.querySelectorAll('button')) button.disabled = true;
@@ -70,9 +79,13 @@ export function openReview(approval) {
 
   function finish(verdict, now) {
     const votes = now ? parts.approvedCount(now) : 0;
+    const against = now ? parts.rejectedCount(now) : 0;
+    const rejected = against >= (now?.rejects || 1);
     const sentence = !now ? 'Your vote is stored; the promoter has not counted it yet.'
-      : verdict === 'reject' ? `Rejected: ${what} does not go on.`
-        : votes >= now.count ? `That was the last vote: ${what} goes on.`
+      : verdict === 'reject' && !rejected ? `Your vote against counts: ${against} of ${now.rejects} that reject it.`
+      : verdict === 'reject' ? `Rejected: ${what} does not go on ${where}.`
+        : votes >= now.count && waitsOn(approval) ? `That was the last vote; ${parts.isGate(approval) ? `other gates of ${approval.stage} still hold ${what}` : `${what} waits for another in ${approval.stage}`}.`
+        : votes >= now.count ? `That was the last vote: ${what} goes on ${where}.`
           : `Your vote counts: ${votes} of ${now.count}. ${now.count - votes} more to go.`;
     result.replaceChildren(h('p.done', { class: verdict === 'reject' ? 'tone-failed' : 'tone-good' }, icon(verdict === 'reject' ? 'failed' : 'good'), sentence));
     buttons.replaceChildren(h('button.button.primary', { type: 'button', onClick: () => dialog.close() }, 'Close'));

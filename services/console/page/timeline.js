@@ -51,7 +51,8 @@ function rowNode(row, at, chosen, choose) {
   const state = f.stateOf(row.status);
   const waits = row.kind === 'wait';
   const line = [
-    h('span.tl-name', null, h('span', { class: waits ? (row.live ? 'tone-waiting' : 'quiet') : `tone-${state.tone}` }, icon(waits ? 'lock' : state.icon, waits ? 'gate' : state.text)), h('span.cut', null, row.text), row.what && h('span.quiet.cut', null, `→ ${row.what}`)),
+    h('span.tl-name', null, h('span', { class: waits ? (row.live ? 'tone-waiting' : 'quiet') : `tone-${state.tone}` }, icon(waits ? 'lock' : state.icon, waits ? 'gate' : state.text)), h('span.cut', null, row.text), row.what && h('span.quiet.cut', null, `→ ${row.what}`),
+      row.live && row.run?.silent && h('span.tone-waiting', { title: `not heard of for ${f.left(row.run.silent.forMs)}; it goes on` }, icon('warn', 'silent'))),
     h('span.tl-track', null, bar(row, at)),
     h('span.tl-took', null, waits ? parts.took(row.from, row.live ? null : row.to) : parts.took(row.begin || row.from, row.live ? null : row.to)),
   ];
@@ -69,7 +70,8 @@ export function timeline(release, stages, chosen, choose) {
   }
   return h('section.timeline', { aria: { label: 'Timeline' } },
     groups.map((group, i) => h('div.tl-stage', { key: `${group.stage} ${i}` },
-      h('h2', null, group.stage, ' ', parts.badge(release.stages.findLast((s) => s.name === group.stage)?.status)),
+      h('h2', null, group.stage, ' ', parts.badge(release.stages.findLast((s) => s.name === group.stage)?.status),
+        release.stages.some((s) => s.name === group.stage && s.automatic) && h('span.quiet.small', { title: release.stages.findLast((s) => s.name === group.stage && s.automatic).entryReason || '' }, 'retried by itself')),
       h('ul.plain', null, group.rows.map((row) => rowNode(row, at, chosen, choose))))),
     planned.map((name) => h('div.tl-stage.is-planned', { key: `planned ${name}` }, h('h2', null, name, h('span.quiet.small', null, ' to come')))));
 }

@@ -1,4 +1,4 @@
-/* Fills topics with twenty pipelines in every state, to look at the page with:
+/* Fills topics with two dozen pipelines in every state, to look at the page with:
  *     console_sample KAFKA PREFIX [PIPELINES]
  *     gantry-console --set common.topic-prefix=PREFIX --set common.partitions=4 ... */
 #include <stdio.h>
@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/sha256.h"
 #include "base/str.h"
 #include "tests/component/console/story.h"
 
@@ -32,6 +33,10 @@ enum scene {
     STOPPED,
     NEVER_RAN,
     PENDING,
+    HELD_BY_GATES,
+    SHUT,
+    PINNED,
+    ROLLED_BACK_ITSELF,
     SCENE_COUNT
 };
 
@@ -62,6 +67,10 @@ static const struct sample samples[] = {
     {"support-desk", "tools", NEVER_RAN, 0},
     {"status-page", "tools", PENDING, 0},
     {"docs", "tools", ALL_GOOD, HOUR},
+    {"warehouse", "logistics", HELD_BY_GATES, 50 * MINUTE},
+    {"shipping", "logistics", SHUT, 70 * MINUTE},
+    {"tracking", "logistics", PINNED, 30 * MINUTE},
+    {"returns", "logistics", ROLLED_BACK_ITSELF, 45 * MINUTE},
 };
 #define SAMPLE_COUNT (sizeof(samples) / sizeof(*samples))
 
@@ -89,6 +98,7 @@ static void put_yaml(struct buf *out, const struct sample *sample)
              "        - build: {name: image, source: app, buildspec: buildspec.yml,"
              " image: registry.example/acme/%s}\n",
              sample->name, sample->team, sample->name, sample->name);
+    bool gated = sample->scene >= HELD_BY_GATES;
     buf_adds(out, "    - name: dev\n      steps:\n        - deploy: {name: app, environment: dev}\n"
                   "        - parallel:\n"
                   "            - build: {name: smoke, source: app, buildspec: test/smoke.yml}\n"
@@ -96,10 +106,17 @@ static void put_yaml(struct buf *out, const struct sample *sample)
                   "    - name: staging\n      gates:\n"
                   "        - approval: {by: [group:qa], count: 1, expires: 3d}\n      steps:\n"
                   "        - deploy: {name: app, environment: staging}\n"
-                  "    - name: prod\n      gates:\n"
-                  "        - approval: {by: [group:release-managers], count: 2, not: [author],"
-                  " expires: 7d, message: \"Watch the error rate for ten minutes\"}\n      steps:\n"
-                  "        - deploy: {name: app, environment: prod}\n");
+                  "    - name: prod\n");
+    if (gated)
+        buf_adds(out, "      on-failure: rollback\n");
+    buf_adds(out, "      gates:\n");
+    if (gated)
+        buf_adds(out, "        - soak: 2h\n        - window: Mon-Fri 09:00-09:01 Europe/Berlin\n"
+                      "        - check: {custom: error-rate, every: 5m}\n"
+                      "        - manual: true\n");
+    buf_adds(out, "        - approval: {by: [group:release-managers], count: 2, not: [author],"
+                  " expires: 7d, message: \"Watch the error rate for ten minutes\"}\n"
+                  "      steps:\n        - deploy: {name: app, environment: prod}\n");
 }
 
 /* ---- one release's way ---- */
@@ -155,7 +172,8 @@ static void put_log(struct way *way, const struct story_run *run, bool failed, b
 
 static void build(struct way *way, bool ends, const char *reason)
 {
-    struct story_run run = {.release = &way->release, .stage = "build", .action = "image"};
+    struct story_run run = {
+        .release = &way->release, .stage = "build", .action = "image", .reports = true};
 
     story_stage_entered(way->story, &way->release, "build", 1);
     story_requested(way->story, &run);
@@ -297,7 +315,7 @@ static void play_rollback(struct way *way, const struct sample *sample, uint64_t
     whole_way(way);
     later(way, 10 * MINUTE);
     story_rollback_started(way->story, &back.release, number - 1, "prod",
-                           "Invoices without an address since this release");
+                           "Invoices without an address since this release", 0);
     deploy(&back, "prod", true, NULL);
     story_release_ended(way->story, &back.release, GANTRY__V1__STATUS__STATUS_SUCCEEDED, NULL, 0);
 }
@@ -325,6 +343,73 @@ static void play_stopped(struct way *way)
                           GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_STOPPED, NULL);
     story_release_ended(way->story, &way->release, GANTRY__V1__STATUS__STATUS_STOPPED,
                         "Superseded by a hotfix", 0);
+}
+
+/* Every kind of gate holds it at once. */
+static void play_held(struct way *way)
+{
+    static const char *const held[] = {"soak",     "window",      "check", "manual",
+                                       "approval", "freeze:prod", NULL};
+    int64_t begun_ms;
+
+    to_staging(way);
+    begun_ms = way->story->now_ms;
+    open_gate(way, "prod");
+    story_held(way->story, &way->release, "prod", held, begun_ms + 2 * HOUR);
+    later(way, 5 * MINUTE);
+    story_check(way->story, &way->release, "prod", false, "2.1 % of requests fail, 1 % may",
+                clock_now_ms() + 4 * MINUTE);
+    story_overridden(way->story, &way->release, "prod", "disabled", "Grace Hopper",
+                     "Checked with the fair's team");
+}
+
+static void play_shut(struct way *way, const struct sample *sample)
+{
+    static const char *const held[] = {"disabled", "approval", NULL};
+
+    story_transition(way->story, sample->name, "prod", false, "Kim", "the fair, until Monday");
+    to_staging(way);
+    open_gate(way, "prod");
+    story_held(way->story, &way->release, "prod", held, 0);
+}
+
+static void play_pinned(struct way *way, const struct sample *sample)
+{
+    static const char *const held[] = {"pinned:prod", NULL};
+    struct story_release before = {.pipeline = sample->name, .number = way->release.number - 1};
+    struct story_run run = {.release = &way->release, .stage = "dev", .action = "app"};
+    char key[300], hex[SHA256_HEX_SIZE];
+
+    snprintf(key, sizeof(key), "%s %llu", before.pipeline, (unsigned long long)before.number);
+    sha256_hex(key, strlen(key), hex);
+    snprintf(before.digest, sizeof(before.digest), "sha256:%s", hex);
+    story_pinned(way->story, sample->name, "prod", before.digest, "Ada King",
+                 "measuring the new index until Friday");
+    to_staging(way);
+    story_held(way->story, &way->release, "prod", held, 0);
+    begin_release(way, way->story, sample->name, way->release.number + 1);
+    build(way, true, NULL);
+    story_stage_entered(way->story, &way->release, "dev", 1);
+    run.release = &way->release;
+    run.environment = "dev";
+    story_requested(way->story, &run);
+    story_started(way->story, &run);
+    story_silent(way->story, &run, 65000);
+}
+
+static void play_own_rollback(struct way *way, const struct sample *sample, uint64_t number)
+{
+    struct way back = {
+        .story = way->story,
+        .release = {.pipeline = sample->name, .number = number + 1, .message = "", .author = ""}};
+
+    to_staging(way);
+    pass_gate(way, "prod");
+    deploy(way, "prod", true, "the image was not healthy within 60 s: GET /health answered 500");
+    end_failed(way, "action app failed in stage prod");
+    story_rollback_started(way->story, &back.release, number - 1, "prod", "", number);
+    deploy(&back, "prod", true, NULL);
+    story_release_ended(way->story, &back.release, GANTRY__V1__STATUS__STATUS_SUCCEEDED, NULL, 0);
 }
 
 static void play(struct story *story, const struct sample *sample, uint64_t number)
@@ -369,6 +454,18 @@ static void play(struct story *story, const struct sample *sample, uint64_t numb
         break;
     case STOPPED:
         play_stopped(&way);
+        break;
+    case HELD_BY_GATES:
+        play_held(&way);
+        break;
+    case SHUT:
+        play_shut(&way, sample);
+        break;
+    case PINNED:
+        play_pinned(&way, sample);
+        break;
+    case ROLLED_BACK_ITSELF:
+        play_own_rollback(&way, sample, number);
         break;
     default:
         play_gates(&way, sample, number);
@@ -425,8 +522,10 @@ static void tell_all(struct story *story, size_t count)
     for (size_t i = 0; i < 3; i++) {
         snprintf(text, sizeof(text),
                  "apiVersion: gantry/v1\nkind: Environment\nmetadata: {name: %s}\n"
-                 "spec: {driver: command, command: {run: deploy-edge}}\n",
-                 environments[i]);
+                 "spec: {driver: command, command: {run: deploy-edge}%s}\n",
+                 environments[i],
+                 i == 2 ? ", freeze: [{window: \"2020-01-01 - 2060-12-31 UTC\", reason: audit}]"
+                        : "");
         story_definition(story, "Environment", environments[i], text, false);
     }
     for (size_t i = 0; i < count; i++) {

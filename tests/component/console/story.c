@@ -55,6 +55,12 @@ void story_end(struct story *story)
     map_free(story->sequences);
 }
 
+static void on_ack(const struct bus_ack *ack, void *arg)
+{
+    (void)arg;
+    must(ack->ok ? 0 : -1, &ack->err);
+}
+
 static void produce(struct story *story, enum topic topic, const char *id, const void *message)
 {
     struct event_meta meta = {0};
@@ -62,7 +68,7 @@ static void produce(struct story *story, enum topic topic, const char *id, const
     int rc;
 
     snprintf(meta.id, sizeof(meta.id), "%s", id);
-    while ((rc = bus_produce(story->producer, topic, &meta, message, NULL, NULL, &err)) != 0 &&
+    while ((rc = bus_produce(story->producer, topic, &meta, message, on_ack, NULL, &err)) != 0 &&
            err.code == ERR_LIMIT)
         story_flush(story);
     must(rc, &err);
@@ -249,7 +255,7 @@ static void fill_artifact(Gantry__V1__Artifact *artifact, const char *digest)
 }
 
 void story_rollback_started(struct story *story, struct story_release *release, uint64_t to,
-                            const char *stage, const char *reason)
+                            const char *stage, const char *reason, uint64_t failed)
 {
     Gantry__V1__ReleaseStarted fact = GANTRY__V1__RELEASE_STARTED__INIT;
     struct story_release target = {.pipeline = release->pipeline, .number = to};
@@ -264,6 +270,7 @@ void story_rollback_started(struct story *story, struct story_release *release, 
     fact.rollback_to = to;
     fact.rollback_stage = (char *)stage;
     fact.reason = (char *)reason;
+    fact.failed_release = failed;
     fact.artifacts = artifacts;
     fact.n_artifacts = 1;
     tell_start(story, release, &fact);
@@ -319,6 +326,8 @@ void story_stage_ended(struct story *story, const struct story_release *release,
     fact.stage = (char *)stage;
     fact.status = status;
     fact.reason = (char *)(reason ? reason : "");
+    fact.skipped = &story->skipped;
+    fact.n_skipped = story->skipped != NULL;
     story_event(story, release->pipeline, &event);
 }
 
@@ -399,8 +408,25 @@ void story_finished(struct story *story, const struct story_run *run, const char
     Gantry__V1__ActionEnded fact = GANTRY__V1__ACTION_ENDED__INIT;
     Gantry__V1__Finished finished = GANTRY__V1__FINISHED__INIT;
     char *tail[] = {"test_cart.c:88: assertion failed: total == 4200", "1 of 212 tests failed"};
+    Gantry__V1__StoredFile kept[2] = {GANTRY__V1__STORED_FILE__INIT, GANTRY__V1__STORED_FILE__INIT},
+                           *files[2] = {&kept[0], &kept[1]};
+    uint8_t hash[SHA256_SIZE];
     EVENT(ACTION_ENDED, action_ended, &fact);
 
+    if (run->files) {
+        sha256(STORY_BYTES, strlen(STORY_BYTES), hash);
+        for (size_t i = 0; i < 2; i++) {
+            kept[i].name = i ? "log" : STORY_FILE;
+            kept[i].key = i ? "logs/none" : STORY_KEY;
+            kept[i].kind = i ? GANTRY__V1__STORED_FILE_KIND__STORED_FILE_KIND_LOG
+                             : GANTRY__V1__STORED_FILE_KIND__STORED_FILE_KIND_ARTIFACT;
+            kept[i].size_bytes = strlen(STORY_BYTES);
+            kept[i].sha256 = (ProtobufCBinaryData){.data = hash, .len = sizeof(hash)};
+        }
+        kept[0].entries = 12;
+        finished.files = files;
+        finished.n_files = 2;
+    }
     fact.release = run->release->number;
     fact.stage = (char *)run->stage;
     fact.action = (char *)run->action;
@@ -421,7 +447,10 @@ void story_finished(struct story *story, const struct story_run *run, const char
         finished.log_tail = tail;
         finished.n_log_tail = run->environment ? 0 : 2;
     }
+    if (run->reports)
+        story_reports_put(&finished, run->release->number, reason != NULL);
     story_event(story, run->release->pipeline, &event);
+    story_reports_drop(&finished);
 }
 
 void story_log(struct story *story, const struct story_run *run, uint64_t offset, const char *text,

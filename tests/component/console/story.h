@@ -25,6 +25,7 @@ struct story {
     int32_t partitions;
     int64_t now_ms;        /* the time of what is told next */
     const char *cause;     /* cause_id of what is told next; NULL: none */
+    char *skipped;         /* an action that the stage that ends next did not reach; NULL: none */
     char last_id[ID_SIZE]; /* ce_id of the event told last */
 };
 
@@ -53,8 +54,9 @@ void story_definition(struct story *story, const char *kind, const char *name, c
 void story_token(struct story *story, const char *name, const char *token, const char *role);
 
 void story_release_started(struct story *story, struct story_release *release);
+/* failed 0: somebody asked for it. */
 void story_rollback_started(struct story *story, struct story_release *release, uint64_t to,
-                            const char *stage, const char *reason);
+                            const char *stage, const char *reason, uint64_t failed);
 void story_release_ended(struct story *story, const struct story_release *release,
                          Gantry__V1__Status status, const char *reason, uint64_t superseded_by);
 void story_stage_waiting(struct story *story, const struct story_release *release,
@@ -70,6 +72,8 @@ struct story_run {
     const char *stage, *action;
     const char *environment; /* NULL: a build */
     uint32_t step, number;   /* number 0 means 1 */
+    bool files;              /* STORY_FILE and log are kept of it */
+    bool reports;            /* it tells of tests and coverage when it ends: story_reports.c */
     char id[ID_SIZE];
 };
 void story_requested(struct story *story, struct story_run *run);
@@ -96,5 +100,33 @@ void story_vote(struct story *story, struct story_approval *approval, const char
                 const char *comment);
 void story_approval_closed(struct story *story, struct story_approval *approval,
                            Gantry__V1__ApprovalOutcome outcome, const char *reason);
+
+#define STORY_FILE  "web.zip"
+#define STORY_BYTES "the bytes of an archive"
+#define STORY_KEY   "artifacts/shop/web 1.zip"
+
+/* ---- story_reports.c ---- */
+
+/* Gives the message the reports that the run's release has: of 212 tests, one of which failed where
+ * `failed`, and of coverage that grows with the release's number. Released with
+ * story_reports_drop(). */
+void story_reports_put(Gantry__V1__Finished *finished, uint64_t release, bool failed);
+void story_reports_drop(Gantry__V1__Finished *finished);
+
+/* ---- story_gates.c ---- */
+
+void story_held(struct story *story, const struct story_release *release, const char *stage,
+                const char *const *held, int64_t look_again_ms); /* NULL-ended */
+void story_transition(struct story *story, const char *pipeline, const char *stage, bool enabled,
+                      const char *by, const char *reason);
+/* digest NULL: unpinned. */
+void story_pinned(struct story *story, const char *pipeline, const char *environment,
+                  const char *digest, const char *by, const char *reason);
+void story_overridden(struct story *story, const struct story_release *release, const char *stage,
+                      const char *gate, const char *by, const char *reason);
+/* The gate `check`, asked and answered. */
+void story_check(struct story *story, const struct story_release *release, const char *stage,
+                 bool yes, const char *reason, int64_t ask_again_ms);
+void story_silent(struct story *story, const struct story_run *run, int64_t silent_ms);
 
 #endif

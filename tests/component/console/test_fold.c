@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "gantry/v1/event.pb-c.h"
 #include "gantry/v1/log.pb-c.h"
+#include "gantry/v1/result.pb-c.h"
 #include "services/console/fold.h"
 #include "services/console/schema.h"
 #include "tests/unit/unit.h"
@@ -172,14 +173,38 @@ static void the_newest_events_stay_and_the_floor_says_from_where(void **state)
     assert_int_equal(number(f, "SELECT first_offset FROM event_floors WHERE partition = 3"), 200);
 }
 
+static void put_reports(struct fixture *f, uint64_t release, const char *run_id, int64_t offset)
+{
+    Gantry__V1__ReleaseEvent event = GANTRY__V1__RELEASE_EVENT__INIT;
+    Gantry__V1__ActionEnded ended = GANTRY__V1__ACTION_ENDED__INIT;
+    Gantry__V1__Finished finished = GANTRY__V1__FINISHED__INIT;
+    Gantry__V1__TestReport report = GANTRY__V1__TEST_REPORT__INIT, *reports[] = {&report, &report};
+
+    report.group = "unit";
+    report.format = "JUNITXML";
+    finished.reports = reports;
+    finished.n_reports = 2;
+    ended.release = release;
+    ended.run_id = (char *)run_id;
+    ended.finished = &finished;
+    event.fact_case = GANTRY__V1__RELEASE_EVENT__FACT_ACTION_ENDED;
+    event.action_ended = &ended;
+    put_event(f, &event, offset, NOW_MS);
+}
+
 static void a_release_goes_when_its_events_have_gone(void **state)
 {
     struct fixture *f = *state;
     put_release(f, 1, 0, NOW_MS - 366 * DAY_MS);
     put_release(f, 2, 2, NOW_MS - 364 * DAY_MS);
+    put_reports(f, 1, "run-1", 4);
+    put_reports(f, 2, "run-2", 5);
+    assert_int_equal(number(f, "SELECT COUNT(*) FROM reports"), 4);
     prune(f, NOW_MS);
     assert_int_equal(number(f, "SELECT COUNT(*) FROM releases"), 1);
     assert_int_equal(number(f, "SELECT number FROM releases"), 2);
+    assert_int_equal(number(f, "SELECT COUNT(*) FROM reports WHERE release = 2"), 2);
+    assert_int_equal(number(f, "SELECT COUNT(*) FROM reports"), 2);
 }
 
 static void a_prune_is_bounded_and_says_that_there_is_more(void **state)

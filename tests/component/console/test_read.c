@@ -123,7 +123,9 @@ static void a_retry_enters_the_stage_again_and_a_failure_is_explained(void **sta
     story_requested(&scene.story, &run);
     story_started(&scene.story, &run);
     story_finished(&scene.story, &run, "`make check` ended with exit code 2");
+    scene.story.skipped = "lint";
     story_stage_ended(&scene.story, &release, "build", GANTRY__V1__STATUS__STATUS_FAILED, "failed");
+    scene.story.skipped = NULL;
     story_release_ended(&scene.story, &release, GANTRY__V1__STATUS__STATUS_FAILED, "failed", 0);
     rest_until(&scene.rest, path, "status", "failed");
     struct reply *r = rest_get(&scene.rest, path);
@@ -132,6 +134,10 @@ static void a_retry_enters_the_stage_again_and_a_failure_is_explained(void **sta
     assert_int_equal(reply_num(r, "stages.0.actions.0.runs.0.finished.exitCode"), 2);
     assert_int_equal(
         json_array_size(json_at(r->json, "stages.0.actions.0.runs.0.finished.logTail")), 2);
+    assert_string_equal(reply_text(r, "stages.0.skipped.0"), "lint");
+    rest_release(r);
+    r = rest_get(&scene.rest, "/api/v1/pipelines/retried");
+    assert_string_equal(reply_text(r, "stages.0.current.skipped.0"), "lint");
     rest_release(r);
     story_stage_entered(&scene.story, &release, "build", 2);
     run.number = 2;
@@ -140,6 +146,7 @@ static void a_retry_enters_the_stage_again_and_a_failure_is_explained(void **sta
     rest_until(&scene.rest, path, "stages.1.actions.0.runs.1.status", "waiting");
     r = rest_get(&scene.rest, path);
     assert_int_equal(reply_num(r, "stages.1.number"), 2);
+    assert_null(json_at(r->json, "stages.1.skipped"));
     assert_null(json_at(r->json, "endedMs"));
     rest_release(r);
 }
@@ -205,7 +212,7 @@ static void a_rollback_brings_an_earlier_image_back(void **state)
 
     tell(&first, &approval);
     scene_release(&scene, &second, &approval);
-    story_rollback_started(&scene.story, &back, 1, "dev", "It broke");
+    story_rollback_started(&scene.story, &back, 1, "dev", "It broke", 0);
     story_stage_entered(&scene.story, &back, "dev", 1);
     story_requested(&scene.story, &run);
     story_finished(&scene.story, &run, NULL);

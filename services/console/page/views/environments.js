@@ -30,9 +30,22 @@ function columns() {
   return data.environments.toSorted((a, b) => (depth.get(a) ?? 99) - (depth.get(b) ?? 99) || (a < b ? -1 : 1));
 }
 
-function cell(entries) {
-  if (!entries?.length) return h('td.env-cell', null, h('span.quiet', { aria: { label: 'nothing' } }, '–'));
-  return h('td.env-cell', null, entries.map((entry) => h('div.env-entry', {
+const pinFor = (pipeline, environment) => data.pins?.find((pin) => pin.pipeline === pipeline && pin.environment === environment);
+
+function pinMark(pipeline, environment) {
+  const pin = pinFor(pipeline, environment);
+  return pin && h('p.pin', { key: 'pin', title: `${f.shortDigest(pin.digest)}: ${pin.reason || ''}` }, icon('pin', 'pinned'), h('span.cut', null, 'pinned', pin.by && ` by ${pin.by}`, pin.reason && `: ${pin.reason}`));
+}
+
+function freezeMark(environment) {
+  const freezes = (data.freezes || []).filter((freeze) => freeze.environment === environment && freeze.frozen);
+  return freezes.map((freeze) => h('p.freeze', { key: freeze.window, title: `${freeze.window}: ${freeze.reason || ''}` }, icon('freeze', 'frozen'),
+    h('span.cut', null, 'frozen', freeze.untilMs && [' for ', parts.left(freeze.untilMs)], freeze.reason && `: ${freeze.reason}`)));
+}
+
+function cell(pipeline, environment, entries) {
+  if (!entries?.length) return h('td.env-cell', null, h('span.quiet', { aria: { label: 'nothing' } }, '–'), pinMark(pipeline, environment));
+  return h('td.env-cell', null, pinMark(pipeline, environment), entries.map((entry) => h('div.env-entry', {
     key: entry.action, class: entry.behind === 0 ? 'tone-good' : entry.behind < 3 ? 'tone-waiting' : 'tone-failed',
     title: entry.behind === 0 ? 'the newest that was built' : `${entry.behind} newer ${entry.behind === 1 ? 'release has' : 'releases have'} been built`,
   },
@@ -49,9 +62,9 @@ function table() {
     (rows.get(entry.pipeline)[entry.environment] ||= []).push(entry);
   }
   return h('div.table-scroll', { tabindex: '0', role: 'region', aria: { label: 'Environments' } }, h('table.env', null,
-    h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Pipeline'), names.map((name) => h('th', { scope: 'col', key: name }, name)))),
+    h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Pipeline'), names.map((name) => h('th', { scope: 'col', key: name }, name, freezeMark(name))))),
     h('tbody', null, [...rows.keys()].sort().map((pipeline) => h('tr', { key: pipeline },
-      h('th', { scope: 'row' }, h('a', { href: `/pipelines/${pipeline}` }, pipeline)), names.map((name) => cell(rows.get(pipeline)[name])))))));
+      h('th', { scope: 'row' }, h('a', { href: `/pipelines/${pipeline}` }, pipeline)), names.map((name) => cell(pipeline, name, rows.get(pipeline)[name])))))));
 }
 
 export default {
@@ -59,7 +72,7 @@ export default {
   open() {
     load();
     return onEvent((event) => {
-      if (event && !/action\.ended|release\.started|artifact\.set|definition/.test(event.type)) return;
+      if (event && !/action\.ended|release\.started|artifact\.set|definition|environment\.pinned/.test(event.type)) return;
       timer ||= setTimeout(() => { timer = null; load(); }, 400);
     });
   },

@@ -3,6 +3,7 @@ import { h, icon, memo } from '../dom.js';
 import { state, waitsForMe, changed, loadPipelines } from '../store.js';
 import * as parts from '../parts.js';
 import { setQuery } from '../router.js';
+import * as gates from '../gates.js';
 import * as f from '../format.js';
 
 // Failing and waiting first, then what runs, then the rest.
@@ -53,12 +54,15 @@ function order(summaries) {
 
 function gateMarks(stage) {
   const open = stage.waiting.flatMap((w) => w.approvals);
-  const shut = stage.gates.length > 0 && open.length === 0;
+  const newest = stage.waiting.at(-1);
+  const gated = stage.gates.length > 0 && open.length === 0;
   const held = stage.waiting.length > 0 && open.length === 0;
-  return h('span.joint', { aria: { hidden: open.length || held ? null : 'true' } },
+  const kind = newest?.held?.[0]?.kind;
+  return h('span.joint', { aria: { hidden: open.length || held || stage.disabled ? null : 'true' } },
+    stage.disabled && h('span.gate-mark.tone-failed', { key: 'shut', title: `The way into ${stage.name} is disabled${stage.disabled.by ? ` by ${stage.disabled.by}` : ''}: ${stage.disabled.reason || ''}` }, icon('pause', `way into ${stage.name} disabled`)),
     open.slice(0, 1).map((a) => h('span.gate-mark.tone-waiting.num', { title: `${a.approved} of ${a.count} votes to enter ${stage.name}, until ${f.moment(a.expiresMs)}` }, `${a.approved}/${a.count}`)),
-    held && h('span.gate-mark.tone-waiting', { title: `Release ${stage.waiting.at(-1).release} waits for ${f.heldBy(stage.waiting.at(-1).heldBy)}` }, icon('waiting', 'waiting')),
-    shut && !held && h('span.gate-mark', { title: stage.gates.map((g) => `approval by ${f.whoMay(g.by)}, ${g.count} needed`).join('; ') }, icon('lock')));
+    held && kind !== 'disabled' && h('span.gate-mark.tone-waiting', { title: `Release ${newest.release} waits for ${gates.holdsText(newest.held)}` }, icon(gates.iconOf(kind), 'waiting')),
+    gated && !held && !stage.disabled && h('span.gate-mark', { title: stage.gates.map(gates.gateTitle).join('; ') }, icon(gates.iconOf(stage.gates[0].kind))));
 }
 
 function cell(pipeline, stage) {
@@ -87,7 +91,7 @@ function row(summary) {
         pending && h('span.tag.tone-waiting', { title: pipeline.definition.reason || '' }, pipeline.definition.status === 'refused' ? 'definition refused' : 'definition pending'),
         Object.entries(pipeline.labels || {}).map(([k, v]) => h('span.tag', { key: k, title: `${k}=${v}` }, v)))),
     h('div.cells', { style: { '--stages': String(pipeline.stages.length) } },
-      pipeline.stages.map((stage, i) => [(i > 0 || stage.gates.length > 0) && gateMarks(stage), cell(pipeline, stage)])));
+      pipeline.stages.map((stage, i) => [(i > 0 || stage.gates.length > 0 || stage.disabled) && gateMarks(stage), cell(pipeline, stage)])));
 }
 
 // ---- the list ----

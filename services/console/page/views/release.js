@@ -8,6 +8,8 @@ import { askStop, askRetry, askRollback } from '../ask.js';
 import { openReview } from '../review.js';
 import { LogView } from '../log.js';
 import { timeline } from '../timeline.js';
+import { reportsCard } from '../reports.js';
+import * as gates from '../gates.js';
 
 let release = null; // null: not loaded; undefined: there is none
 let problem = null;
@@ -36,13 +38,22 @@ function failure() {
   return null;
 }
 
+const openIn = (stage) => release.approvals.filter((a) => !a.outcome && a.stage === stage.name);
+
+// "waiting for 1 more approval from qa to enter prod, until Thu 16:00, and for its soak"
+function votesSentence([approval, ...further], others, purpose) {
+  const left = approval.count - parts.approvedCount(approval);
+  const rest = [...further.map((a) => `approval of ${f.whoMay(a.by)}`), ...others.map(gates.holdText)];
+  const more = rest.length ? `, and for ${rest.length === 1 ? rest[0] : `${rest.length} ${others.length ? 'other gates' : 'more'}`}` : '';
+  return `waiting for ${left === approval.count ? left : `${left} more`} ${left === 1 ? 'approval' : 'approvals'} from ${f.whoMay(approval.by)}${purpose}, until ${f.moment(approval.expiresMs)}${more}`;
+}
+
 function waitingSentence(stage) {
-  const approval = release.approvals.find((a) => !a.outcome && a.stage === stage.name);
   const done = release.stages.filter((s) => s.status === 'succeeded').at(-1);
   const where = done ? ` is in ${done.name}` : ' has not entered a stage';
-  if (!approval) return `${where}, waiting for ${f.heldBy(stage.heldBy)} before ${stage.name}`;
-  const left = approval.count - parts.approvedCount(approval);
-  return `${where}, waiting for ${left === approval.count ? left : `${left} more`} ${left === 1 ? 'approval' : 'approvals'} from ${f.whoMay(approval.by)} to enter ${stage.name}, until ${f.moment(approval.expiresMs)}`;
+  const others = (stage.held || []).filter((hold) => hold.kind !== 'approval');
+  if (!openIn(stage).length) return `${where}, waiting for ${gates.holdsText(others)} before ${stage.name}`;
+  return `${where}, ${votesSentence(openIn(stage), others, ` to enter ${stage.name}`)}`;
 }
 
 function sentence() {
@@ -54,7 +65,7 @@ function sentence() {
     case 'stopped': return ` was stopped${release.stop?.by ? ` by ${release.stop.by}` : ''}${ended}`;
     case 'superseded': return ` was superseded${release.supersededBy ? ` by release ${release.supersededBy}` : ''}${ended}`;
     case 'waiting': return stage ? waitingSentence(stage) : ' is about to start';
-    default: return stage ? ` is going through ${stage.name}${release.stop ? ', and is being stopped' : ''}` : ' has started';
+    default: return stage && !release.stop && openIn(stage).length ? ` is in ${stage.name}, ${votesSentence(openIn(stage), [], '')}` : stage ? ` is going through ${stage.name}${release.stop ? ', and is being stopped' : ''}` : ' has started';
   }
 }
 
@@ -68,13 +79,19 @@ function head() {
       h('p.crumb', null, h('a', { href: `/pipelines/${release.pipeline}` }, release.pipeline)),
       h('h1.headline', null, h('span', { class: `tone-${tone.tone}` }, icon(tone.icon, tone.text)), ' Release ', h('span.num', null, release.number), sentence(), '.'),
       h('p.quiet', null,
-        release.type === 'rollback' ? ['Rollback of ', release.rollbackStage, ' to ', parts.releaseLink(release.pipeline, release.rollbackTo), release.startReason && `: ${release.startReason}`] : release.message,
+        release.type === 'rollback' ? ['Rollback of ', release.rollbackStage, ' to ', parts.releaseLink(release.pipeline, release.rollbackTo),
+          release.failedRelease ? [', by itself because ', parts.releaseLink(release.pipeline, release.failedRelease), ' failed'] : release.startReason && `: ${release.startReason}`] : release.message,
         ' ', parts.commit(release.commit), release.starter?.name && ` · started by ${release.starter.name}`, ' · ', parts.ago(release.startedMs), ' ago · definition ', h('span.num', null, release.definitionNumber))),
     h('div.view-buttons', null,
-      open.map((a) => h('button.button', { key: a.approvalId, type: 'button', class: voteObstacle(a) ? '' : 'primary', onClick: () => openReview(a) }, `Review for ${a.stage}`)),
+      open.map((a) => h('button.button', { key: a.approvalId, type: 'button', class: voteObstacle(a) ? '' : 'primary', onClick: () => openReview(a) }, ['Review', parts.gateAmong(a, open), 'for', a.stage].filter(Boolean).join(' '))),
       may('developer') && failed && !running && h('button.button', { type: 'button', onClick: () => askRetry(release.pipeline, release.number, failed.name) }, icon('retry'), `Retry ${failed.name}`),
       may('operator') && release.status === 'failed' && failed && h('button.button', { type: 'button', onClick: () => askRollback(release.pipeline, failed.name, release.number) }, icon('rollback'), 'Roll back'),
       may('developer') && running && h('button.button.danger', { type: 'button', onClick: () => askStop(release.pipeline, release.number) }, icon('stop'), 'Stop')));
+}
+
+function rolledBackBox() {
+  if (!release.rolledBackBy) return null;
+  return h('p.notice', { key: 'rolled', role: 'note' }, icon('rollback'), ' It was rolled back by itself: see ', parts.releaseLink(release.pipeline, release.rolledBackBy), '.');
 }
 
 function failureBox() {
@@ -115,14 +132,14 @@ function logPart() {
 function artifacts() {
   if (!release.artifacts.length) return null;
   return h('section.card', { key: 'artifacts' }, h('h2', null, 'Artifacts'), h('ul.plain', null, release.artifacts.map((a) => h('li', { key: a.name },
-    h('p', null, h('strong', null, a.name), ' ', parts.digest(a.digest)), h('p.quiet.small.cut', { title: a.repository }, a.repository, a.tag && `:${a.tag}`, a.sizeBytes && ` · ${(a.sizeBytes / 1048576).toFixed(1)} MiB`)))));
+    h('p', null, h('strong', null, a.name), ' ', parts.digest(a.digest)), h('p.quiet.small.cut', { title: a.repository }, a.repository, a.tag && `:${a.tag}`, a.sizeBytes && ` · ${f.size(a.sizeBytes)}`, a.signature && ' · signed')))));
 }
 
 function votes() {
   if (!release.approvals.length) return null;
-  const outcome = (a) => (a.outcome ? h('span', { class: `tone-${a.outcome === 'approved' ? 'good' : a.outcome === 'rejected' || a.outcome === 'expired' ? 'failed' : 'stopped'}` }, a.outcome) : h('span.tone-waiting', null, 'open'));
+  const outcome = (a) => (a.outcome ? h('span', { class: `tone-${a.outcome === 'approved' ? 'good' : a.outcome === 'overridden' ? 'waiting' : a.outcome === 'rejected' || a.outcome === 'expired' ? 'failed' : 'stopped'}` }, a.outcome) : h('span.tone-waiting', null, 'open'));
   return h('section.card', { key: 'votes' }, h('h2', null, 'Approvals'), h('ul.plain', null, release.approvals.map((a) => h('li', { key: a.approvalId },
-    h('p', null, h('strong', null, a.stage), h('span.num', null, ` ${parts.approvedCount(a)} of ${a.count} `), outcome(a), a.reason && h('span.quiet', null, ` ${a.reason}`)),
+    h('p', null, h('strong', null, a.stage), a.gate !== 'approval' && ` ${a.gate}`, h('span.num', null, ` ${parts.approvedCount(a)} of ${a.count} `), outcome(a), a.reason && h('span.quiet', null, ` ${a.reason}`)),
     (a.votes || []).map((v, i) => h('p.small', { key: i }, h('span', { class: v.verdict === 'approve' ? 'tone-good' : 'tone-failed' }, icon(v.verdict === 'approve' ? 'good' : 'failed', v.verdict)), ' ', v.voter?.name || v.voter?.subject, ' ', h('span.quiet', { title: f.exact(v.castMs) }, f.moment(v.castMs)), v.comment && h('span.comment', null, v.comment))))),
   release.refusedVotes.map((r, i) => h('li.small.quiet', { key: `refused ${i}` }, `Refused: ${r.vote?.voter?.name || ''}, ${r.reason}`))));
 }
@@ -154,9 +171,9 @@ export default {
     if (release === undefined) return parts.empty(`There is no release ${params.release} of ${params.pipeline}`, 'See ', h('a', { href: `/pipelines/${params.pipeline}` }, 'its pipeline'), '.');
     if (!release) return parts.skeleton(4);
     const stages = state.details.get(params.pipeline)?.stages || [];
-    return h('section.release', null, head(), failureBox(),
+    return h('section.release', null, head(), rolledBackBox(), failureBox(),
       h('div.release-body', null,
-        h('div.release-left', null, timeline(release, stages, runToShow()?.runId, choose), h('div.release-cards', null, changes(), artifacts(), votes())),
+        h('div.release-left', null, timeline(release, stages, runToShow()?.runId, choose), h('div.release-cards', null, reportsCard(release), gates.passList(release), changes(), artifacts(), votes())),
         logPart()));
   },
 };
