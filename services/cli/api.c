@@ -131,10 +131,24 @@ static void make_headers(struct cli *cli, const struct api_call *call, const cha
                   call->if_match);
 }
 
+static const char *base_url(const struct cli *cli, enum api_service service)
+{
+    return service == API_APPROVER  ? cli->approver_url
+           : service == API_BUILDER ? cli->builder_url
+                                    : cli->url;
+}
+
+static const char *service_name(enum api_service service)
+{
+    return service == API_APPROVER  ? "the approver"
+           : service == API_BUILDER ? "the builder"
+                                    : "the console";
+}
+
 static int try_once(struct cli *cli, const struct api_call *call, const char *body, size_t body_len,
                     const char *key, struct api_reply *reply, struct err *err)
 {
-    const char *base = call->service == API_APPROVER ? cli->approver_url : cli->url;
+    const char *base = base_url(cli, call->service);
     struct attempt attempt = {.reply = reply, .call = call};
     struct strv headers = {0};
     char *url = mem_printf("%s%s", base, call->path);
@@ -229,8 +243,7 @@ int api_send_expecting(struct cli *cli, const struct api_call *call, int expecte
     }
     if (rc < 0)
         rc = cli_fail(EXIT_UNREACHABLE, "%s cannot be reached at %s: %s",
-                      call->service == API_APPROVER ? "the approver" : "the console",
-                      call->service == API_APPROVER ? cli->approver_url : cli->url, err.msg);
+                      service_name(call->service), base_url(cli, call->service), err.msg);
     else if ((reply->status >= 200 && reply->status < 300) || reply->status == expected)
         rc = 0;
     else

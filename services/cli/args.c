@@ -49,6 +49,8 @@ static const struct cli_flag everybodys[] = {
     {"url", 0, FLAG_STR, NULL, "URL", "the console (GANTRY_URL; http://127.0.0.1:8080)"},
     {"approver-url", 0, FLAG_STR, NULL, "URL",
      "the approver (GANTRY_APPROVER_URL; what the console says)"},
+    {"builder-url", 0, FLAG_STR, NULL, "URL",
+     "the builder, for secrets (GANTRY_BUILDER_URL; http://127.0.0.1:8083)"},
     {"token-file", 0, FLAG_STR, NULL, "FILE", "holds your token (GANTRY_TOKEN, GANTRY_TOKEN_FILE)"},
     {"output", 'o', FLAG_STR, NULL, "FORMAT", "json for machines; tables otherwise"},
     {"no-color", 0, FLAG_BOOL, NULL, NULL, "no colours (NO_COLOR)"},
@@ -120,6 +122,9 @@ static int take_everybodys(struct cli *cli, const struct cli_flag *flag, const c
     } else if (strcmp(flag->name, "approver-url") == 0) {
         free(cli->approver_url);
         cli->approver_url = url_of(value);
+    } else if (strcmp(flag->name, "builder-url") == 0) {
+        free(cli->builder_url);
+        cli->builder_url = url_of(value);
     } else if (strcmp(flag->name, "token-file") == 0) {
         return read_token_file(cli, value);
     } else {

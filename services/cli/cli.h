@@ -1,5 +1,5 @@
 /* The command line. Everything but `topics` and `up` speaks to the console's REST, votes and tokens
- * to the approver's.
+ * to the approver's, secrets to the builder's.
  *
  *   main.c     the commands and their help
  *   args.c     options of a command, those of all commands among them
@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+struct buf;
 struct json_t;
 struct loop;
 struct http_client;
@@ -34,6 +35,7 @@ enum cli_exit {
 struct cli {
     char *url;          /* the console's, without a slash at the end */
     char *approver_url; /* NULL: asked of the console when first needed */
+    char *builder_url;  /* likewise without a slash at the end */
     char *token;        /* NULL: none */
     bool json;          /* -o json */
     bool color;
@@ -77,7 +79,7 @@ int cli_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)
 
 /* ---- api.c ---- */
 
-enum api_service { API_CONSOLE, API_APPROVER };
+enum api_service { API_CONSOLE, API_APPROVER, API_BUILDER };
 struct api_call {
     enum api_service service;
     const char *method;  /* NULL: GET */
@@ -140,13 +142,71 @@ int64_t jnum(const struct json_t *object, const char *key);
 bool jbool(const struct json_t *object, const char *key);
 const struct json_t *jget(const struct json_t *object, const char *key);
 
+/* What came from others is shown as text: a control character could make the terminal lie. */
+void disarm_words(struct buf *text);
+
+/* ---- kept_words.c ---- */
+
+/* Adds one of a run's `finished.files`: "docs: 12 files, 3.4 MiB". */
+void kept_words(const struct json_t *file, struct buf *out);
+/* "12 files, 3.4 MiB" */
+void kept_size_words(const struct json_t *file, struct buf *out);
+/* Adds a run's `finished.usage`: "took 34 s, 21 s of CPU, 210.0 MiB of memory at most, 3.4 MiB
+ * out"; nothing where that says nothing. */
+void usage_words(const struct json_t *usage, struct buf *out);
+
+/* ---- report_words.c ---- */
+
+/* Adds one entry of a run's `reports`: "unit: 205 of 212 passed, 1 failed, 4 s". Returns its
+ * style, or NULL. */
+const char *report_words(const struct json_t *report, struct buf *out);
+
+/* ---- held.c ---- */
+
+char *span(int64_t ms, char out[40]);        /* "1 h 12 min" */
+char *moment(int64_t unix_ms, char out[80]); /* "Mon 09:00 (in 14 h)", in local time */
+/* Adds one entry of a stage's `held`, or of a release's `checks`, in words. */
+void held_words(const struct json_t *hold, struct buf *out);
+void answer_words(const struct json_t *check, struct buf *out);
+/* All of `held` in words, with "; " between; kinds that are `but` (NULL: none) left out. The caller
+ * frees. */
+char *held_text(const struct json_t *held, const char *but);
+/* The first of them in a word or two. */
+const char *held_first(const struct json_t *held, char out[32]);
+/* Of an approval: how many votes say "approve" or "reject". */
+size_t count_votes(const struct json_t *approval, const char *verdict);
+
+/* ---- vote_choose.c ---- */
+
+struct vote_wanted {
+    const char *verdict; /* "approve" or "reject" */
+    char pipeline[64];
+    uint64_t release;
+    const char *stage;
+    const char *gate; /* NULL: whichever is meant */
+};
+/* The one of the approver's open approvals that is meant: the gate named; else the only one open
+ * for that release and stage; else the only one of those that the person may vote on. NULL: said
+ * which there are, and *rc is the exit code. */
+const struct json_t *vote_choose(const struct json_t *approvals, const struct vote_wanted *wanted,
+                                 int *rc);
+
 /* ---- the commands ---- */
 
+int cmd_transition_enable(struct cli *cli, int argc, char **argv);
+int cmd_transition_disable(struct cli *cli, int argc, char **argv);
+int cmd_release_promote(struct cli *cli, int argc, char **argv);
+int cmd_gate_override(struct cli *cli, int argc, char **argv);
+int cmd_pin(struct cli *cli, int argc, char **argv);
+int cmd_unpin(struct cli *cli, int argc, char **argv);
+int cmd_env_freeze(struct cli *cli, int argc, char **argv);
+int cmd_env_unfreeze(struct cli *cli, int argc, char **argv);
 int cmd_apply(struct cli *cli, int argc, char **argv);
 int cmd_diff(struct cli *cli, int argc, char **argv);
 int cmd_get(struct cli *cli, int argc, char **argv);
 int cmd_delete(struct cli *cli, int argc, char **argv);
 int cmd_check(struct cli *cli, int argc, char **argv);
+int cmd_buildspec_check(struct cli *cli, int argc, char **argv);
 int cmd_pipelines(struct cli *cli, int argc, char **argv);
 int cmd_releases(struct cli *cli, int argc, char **argv);
 int cmd_release_start(struct cli *cli, int argc, char **argv);
@@ -159,14 +219,24 @@ int cmd_approve(struct cli *cli, int argc, char **argv);
 int cmd_reject(struct cli *cli, int argc, char **argv);
 int cmd_approvals(struct cli *cli, int argc, char **argv);
 int cmd_logs(struct cli *cli, int argc, char **argv);
+int cmd_artifacts(struct cli *cli, int argc, char **argv);
 int cmd_env(struct cli *cli, int argc, char **argv);
 int cmd_token_create(struct cli *cli, int argc, char **argv);
 int cmd_token_list(struct cli *cli, int argc, char **argv);
 int cmd_token_delete(struct cli *cli, int argc, char **argv);
+int cmd_secret_set(struct cli *cli, int argc, char **argv);
+int cmd_secret_list(struct cli *cli, int argc, char **argv);
+int cmd_secret_rm(struct cli *cli, int argc, char **argv);
+int cmd_secret_grant(struct cli *cli, int argc, char **argv);
+int cmd_secret_rotate(struct cli *cli, int argc, char **argv);
 int cmd_topics_create(struct cli *cli, int argc, char **argv);
 int cmd_topics_check(struct cli *cli, int argc, char **argv);
 int cmd_topics_new_epoch(struct cli *cli, int argc, char **argv);
 int cmd_audit_verify(struct cli *cli, int argc, char **argv);
+int cmd_replay(struct cli *cli, int argc, char **argv);
+int cmd_policy_test(struct cli *cli, int argc, char **argv);
+int cmd_import_codepipeline(struct cli *cli, int argc, char **argv);
+int cmd_build(struct cli *cli, int argc, char **argv);
 
 /* The table's entry of a command, for its help and its errors. */
 const struct cli_command *cli_command(const char *name);

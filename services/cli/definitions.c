@@ -5,101 +5,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/buf.h"
-#include "base/file.h"
-#include "base/mem.h"
 #include "definition/definition.h"
 #include "services/cli/cli.h"
-
-#define FILE_MAX      (16 * 1024 * 1024)
-#define DOCUMENTS_MAX 1000
-
-struct document {
-    char *text;
-    size_t len;
-    struct definition *def;
-};
-
-/* The documents of one file, all of them checked. */
-struct documents {
-    const char *file; /* for messages */
-    struct document *items;
-    size_t count;
-    size_t problems;
-};
-
-static void documents_release(struct documents *docs)
-{
-    for (size_t i = 0; i < docs->count; i++) {
-        free(docs->items[i].text);
-        definition_free(docs->items[i].def);
-    }
-    free(docs->items);
-    memset(docs, 0, sizeof *docs);
-}
-
-static int add_document(const char *text, size_t len, int first_line, void *arg, struct err *err)
-{
-    struct documents *docs = arg;
-    struct def_problems problems = {0};
-    struct definition *def = NULL;
-    struct buf lines;
-
-    if (docs->count == DOCUMENTS_MAX)
-        return err_set(err, ERR_LIMIT, "more than %d documents in one file", DOCUMENTS_MAX);
-    if (definition_parse(&def, text, len, &problems, err) < 0) {
-        for (size_t i = 0; i < problems.count; i++)
-            problems.items[i].line += first_line - 1;
-        buf_init(&lines, 256 * 1024);
-        def_problems_print(&problems, docs->file, &lines);
-        fputs(buf_cstr(&lines), stderr);
-        if (!problems.count)
-            cli_fail(0, "%s:%d: %s", docs->file, first_line, err->msg);
-        buf_release(&lines);
-        docs->problems += problems.count ? problems.count : 1;
-        def_problems_release(&problems);
-        return 0;
-    }
-    def_problems_release(&problems);
-    docs->items = mem_realloc(docs->items, docs->count + 1, sizeof *docs->items);
-    docs->items[docs->count++] = (struct document){mem_strndup(text, len), len, def};
-    return 0;
-}
-
-static int read_stdin(struct buf *out, struct err *err)
-{
-    char chunk[65536];
-    size_t len;
-
-    buf_init(out, FILE_MAX);
-    while ((len = fread(chunk, 1, sizeof chunk, stdin)) > 0)
-        if (buf_add(out, chunk, len) < 0)
-            return err_set(err, ERR_LIMIT, "standard input is larger than 16 MiB");
-    return 0;
-}
-
-/* Reads and checks a file whole. 0, or an exit code having said all that is wrong. */
-static int documents_read(struct documents *docs, const char *file)
-{
-    struct buf text;
-    struct err err;
-    int rc;
-
-    memset(docs, 0, sizeof *docs);
-    docs->file = strcmp(file, "-") == 0 ? "(standard input)" : file;
-    rc = strcmp(file, "-") == 0 ? read_stdin(&text, &err) : file_read(&text, file, FILE_MAX, &err);
-    if (rc == 0)
-        rc = definition_split(buf_cstr(&text), text.len, add_document, docs, &err);
-    buf_release(&text);
-    if (rc < 0)
-        return cli_fail(EXIT_USAGE, "%s", err.msg);
-    if (docs->problems)
-        return cli_fail(EXIT_USAGE, "%zu mistake%s; nothing was changed", docs->problems,
-                        docs->problems == 1 ? "" : "s");
-    if (!docs->count)
-        return cli_fail(EXIT_USAGE, "%s holds no definition", docs->file);
-    return 0;
-}
+#include "services/cli/diff.h"
+#include "services/cli/documents.h"
 
 static int rank(const struct document *doc)
 {
@@ -195,7 +104,7 @@ int cmd_apply(struct cli *cli, int argc, char **argv)
         return rc > 0 ? EXIT_DONE : EXIT_USAGE;
     if (!file)
         return cli_usage_error(self, "-f FILE is missing");
-    rc = documents_read(&docs, file);
+    rc = documents_read(&docs, file, NULL);
     if (rc == 0)
         qsort(docs.items, docs.count, sizeof *docs.items, by_rank);
     for (size_t i = 0; rc == 0 && i < docs.count; i++)
@@ -207,20 +116,30 @@ int cmd_apply(struct cli *cli, int argc, char **argv)
 int cmd_check(struct cli *cli, int argc, char **argv)
 {
     const struct cli_command *self = cli_command("check");
+    json_t *files = json_array(), *mistakes = json_array();
     struct strv words = {0};
     int rc = cli_args(cli, self, argc, argv, NULL, &words, 1, 1000), worst = EXIT_DONE;
 
     for (size_t i = 0; rc == 0 && i < words.count; i++) {
         struct documents docs;
 
-        if (documents_read(&docs, words.items[i]) != 0)
+        if (documents_read(&docs, words.items[i], cli->json ? mistakes : NULL) != 0)
             worst = EXIT_USAGE;
-        else
+        else if (!cli->json)
             printf("%s: %zu definition%s, no mistakes\n", docs.file, docs.count,
                    docs.count == 1 ? "" : "s");
+        json_array_append_new(files, json_pack("{s:s, s:I}", "file", docs.file, "definitions",
+                                               (json_int_t)docs.count));
         documents_release(&docs);
     }
     strv_release(&words);
+    if (rc == 0 && cli->json) {
+        json_t *all = json_pack("{s:O, s:O}", "files", files, "mistakes", mistakes);
+        print_json(all);
+        json_decref(all);
+    }
+    json_decref(files);
+    json_decref(mistakes);
     return rc > 0 ? EXIT_DONE : rc < 0 ? EXIT_USAGE : worst;
 }
 
@@ -267,40 +186,114 @@ static int run_diff(const struct cli *cli, const struct api_reply *now, const st
     return WEXITSTATUS(status);
 }
 
+/* Paths lose `spec.`: all that can change stands below it. */
+static void print_change(const struct cli *cli, const struct diff_change *change)
+{
+    const char *style = change->op == '+' ? "good" : change->op == '-' ? "bad" : "wait";
+    const char *path = change->path;
+
+    printf("  %s%c %s%s", style_on(cli->color, style), change->op,
+           str_starts(path, "spec.") ? path + strlen("spec.") : path, style_off(cli->color));
+    if (change->op == '~')
+        printf(": %s -> %s\n", change->before, change->after);
+    else
+        printf(": %s\n", change->op == '+' ? change->after : change->before);
+}
+
+static void print_changes(const struct cli *cli, const struct document *doc,
+                          const struct api_reply *now)
+{
+    struct diff diff;
+    char name[128];
+
+    say_name(doc, name);
+    if (!now->body) {
+        printf("%s%s would be created%s\n", style_on(cli->color, "good"), name,
+               style_off(cli->color));
+        return;
+    }
+    diff_make(&diff, now->body, now->len, doc->text, doc->len);
+    if (diff.count)
+        printf("%s%s would change%s\n", style_on(cli->color, "strong"), name,
+               style_off(cli->color));
+    else
+        printf("%s: only comments or layout would change\n", name);
+    for (size_t i = 0; i < diff.count; i++)
+        print_change(cli, &diff.items[i]);
+    diff_release(&diff);
+}
+
+static json_t *changes_json(const struct document *doc, const struct api_reply *now)
+{
+    json_t *changes = json_array();
+    struct diff diff = {0};
+
+    if (now->body)
+        diff_make(&diff, now->body, now->len, doc->text, doc->len);
+    for (size_t i = 0; i < diff.count; i++)
+        json_array_append_new(changes,
+                              json_pack("{s:s%, s:s, s:s*, s:s*}", "op", &diff.items[i].op,
+                                        (size_t)1, "path", diff.items[i].path, "before",
+                                        diff.items[i].before, "after", diff.items[i].after));
+    diff_release(&diff);
+    return json_pack("{s:s, s:s, s:b, s:o}", "kind", def_kind_name(doc->def->kind), "name",
+                     doc->def->name, "exists", now->body != NULL, "changes", changes);
+}
+
+/* 0 or an exit code. */
+static int diff_one(const struct cli *cli, const struct document *doc, const struct api_reply *now,
+                    bool summary, json_t *all)
+{
+    if (cli->json) {
+        json_array_append_new(all, changes_json(doc, now));
+        return EXIT_DONE;
+    }
+    print_changes(cli, doc, now);
+    if (!summary && run_diff(cli, now, doc) > 1)
+        return cli_fail(EXIT_BAD_END, "diff could not be run; --summary does without it");
+    return EXIT_DONE;
+}
+
 int cmd_diff(struct cli *cli, int argc, char **argv)
 {
     const struct cli_command *self = cli_command("diff");
     const char *file = NULL;
+    bool summary = false;
     const struct cli_flag flags[] = {
         {"filename", 'f', FLAG_STR, &file, "FILE", "the definitions; - is standard input"},
+        {"summary", 0, FLAG_BOOL, &summary, NULL, "what would change, without the texts"},
         {0},
     };
     struct documents docs = {0};
     struct strv words = {0};
+    json_t *all = json_array();
     bool differs = false;
     int rc = cli_args(cli, self, argc, argv, flags, &words, 0, 0);
 
-    strv_release(&words);
-    if (rc != 0)
-        return rc > 0 ? EXIT_DONE : EXIT_USAGE;
-    if (!file)
-        return cli_usage_error(self, "-f FILE is missing");
-    rc = documents_read(&docs, file);
+    if (rc != 0) {
+        rc = rc > 0 ? EXIT_DONE : EXIT_USAGE;
+        goto out;
+    }
+    rc = file ? documents_read(&docs, file, NULL) : cli_usage_error(self, "-f FILE is missing");
     for (size_t i = 0; rc == 0 && i < docs.count; i++) {
         struct api_reply now = {0};
-        int difference;
 
         rc = current(cli, &docs.items[i], &now);
         if (rc == 0 && !same_bytes(&docs.items[i], &now)) {
             differs = true;
-            difference = run_diff(cli, &now, &docs.items[i]);
-            if (difference > 1)
-                rc = cli_fail(EXIT_BAD_END, "diff could not be run");
+            rc = diff_one(cli, &docs.items[i], &now, summary, all);
         }
         api_reply_release(&now);
     }
+    if (rc == 0 && cli->json)
+        print_json(all);
+    if (rc == 0 && differs)
+        rc = EXIT_BAD_END;
+out:
+    json_decref(all);
     documents_release(&docs);
-    return rc != 0 ? rc : differs ? EXIT_BAD_END : EXIT_DONE;
+    strv_release(&words);
+    return rc;
 }
 
 /* "pipeline" or "Pipeline" -> the kind's name; NULL having complained. */
@@ -415,7 +408,7 @@ int cmd_delete(struct cli *cli, int argc, char **argv)
     if (rc != 0) {
         rc = rc > 0 ? EXIT_DONE : EXIT_USAGE;
     } else if (file && !words.count) {
-        rc = documents_read(&docs, file);
+        rc = documents_read(&docs, file, NULL);
         for (size_t i = docs.count; rc == 0 && i > 0; i--)
             rc = delete_one(cli, def_kind_name(docs.items[i - 1].def->kind),
                             docs.items[i - 1].def->name);

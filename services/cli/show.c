@@ -38,10 +38,15 @@ static const char *stage_cell(const json_t *stage, struct buf *out)
     }
     if (json_array_size(waiting)) {
         const json_t *newest = json_array_get(waiting, json_array_size(waiting) - 1);
+        char held[32];
 
-        buf_addf(out, " (%lld waits)", (long long)jnum(newest, "release"));
+        held_first(jget(newest, "held"), held);
+        buf_addf(out, " (%lld waits%s%s)", (long long)jnum(newest, "release"), *held ? ": " : "",
+                 held);
         style = style ? style : "wait";
     }
+    if (jget(stage, "disabled"))
+        buf_adds(out, " [disabled]");
     return style;
 }
 
@@ -63,6 +68,8 @@ static void print_pipeline(const struct cli *cli, const json_t *pipeline, int wi
                style ? style_off(cli->color) : "");
         buf_release(&cell);
     }
+    json_array_foreach(jget(pipeline, "pins"), i, stage)
+        printf("%s%s", i ? ", " : "  pinned: ", jstr(stage, "environment"));
     putchar('\n');
 }
 
@@ -107,8 +114,8 @@ int cmd_pipelines(struct cli *cli, int argc, char **argv)
 
 int cmd_releases(struct cli *cli, int argc, char **argv)
 {
-    static const char *const columns[] = {"RELEASE", "STATUS",  "WHERE", "COMMIT",
-                                          "MESSAGE", "STARTED", NULL};
+    static const char *const columns[] = {"RELEASE", "STATUS",  "WHERE",     "COMMIT",
+                                          "MESSAGE", "STARTED", "WAITS FOR", NULL};
     const struct cli_command *self = cli_command("releases");
     const char *status = NULL;
     int64_t limit = SHOWN_DEFAULT;
@@ -141,6 +148,7 @@ int cmd_releases(struct cli *cli, int argc, char **argv)
     {
         const json_t *stages = jget(release, "stages");
         const json_t *last = json_array_get(stages, json_array_size(stages) - 1);
+        char *held = held_text(jget(last, "held"), NULL);
 
         table_cell(table, "strong", "%s/%lld%s", jstr(release, "pipeline"),
                    (long long)jnum(release, "number"),
@@ -151,6 +159,8 @@ int cmd_releases(struct cli *cli, int argc, char **argv)
         table_cell(table, NULL, "%s", short_commit(jstr(release, "commit"), commit));
         table_cell(table, NULL, "%.50s", jstr(release, "message"));
         table_cell(table, "quiet", "%s", ago(jnum(release, "startedMs"), when));
+        table_cell(table, NULL, "%s", held);
+        free(held);
     }
     table_print(table, cli->color);
 out:
@@ -191,6 +201,47 @@ static void print_finished(const struct cli *cli, const json_t *finished)
                style_off(cli->color));
 }
 
+/* A line a group. */
+static void print_reports(const struct cli *cli, const json_t *reports)
+{
+    const json_t *report;
+    struct buf words;
+    size_t i;
+
+    json_array_foreach(reports, i, report)
+    {
+        const char *style;
+
+        buf_init(&words, 8192);
+        style = report_words(report, &words);
+        printf("        %s%s%s\n", style_on(cli->color, style), buf_cstr(&words),
+               style ? style_off(cli->color) : "");
+        buf_release(&words);
+    }
+}
+
+/* What is kept of it, a line each, and what it took. */
+static void print_kept(const struct cli *cli, const json_t *finished)
+{
+    const json_t *file;
+    struct buf words;
+    size_t i;
+
+    json_array_foreach(jget(finished, "files"), i, file)
+    {
+        buf_init(&words, 8192);
+        kept_words(file, &words);
+        printf("        %s\n", buf_cstr(&words));
+        buf_release(&words);
+    }
+    buf_init(&words, 8192);
+    usage_words(jget(finished, "usage"), &words);
+    if (words.len)
+        printf("        %s%s%s\n", style_on(cli->color, "quiet"), buf_cstr(&words),
+               style_off(cli->color));
+    buf_release(&words);
+}
+
 static void print_action(const struct cli *cli, const json_t *action)
 {
     const json_t *runs = jget(action, "runs"),
@@ -204,7 +255,15 @@ static void print_action(const struct cli *cli, const json_t *action)
     if (jnum(run, "attempt") > 1)
         printf("  attempt %lld", (long long)jnum(run, "attempt"));
     print_duration(run);
+    if (jget(run, "silent") && strcmp(status, "in-progress") == 0) {
+        char silent[40];
+
+        printf("  %snot heard of for %s%s", style_on(cli->color, "wait"),
+               span(jnum(jget(run, "silent"), "forMs"), silent), style_off(cli->color));
+    }
     putchar('\n');
+    print_reports(cli, jget(run, "reports"));
+    print_kept(cli, jget(run, "finished"));
     if (strcmp(status, "failed") == 0) {
         printf("        %s%s%s\n", style_on(cli->color, "bad"), jstr(run, "reason"),
                style_off(cli->color));
@@ -219,7 +278,7 @@ static void print_approval(const struct cli *cli, const json_t *approval)
 
     printf("    %s  %s %zu of %lld", jstr(approval, "gate"),
            *jstr(approval, "outcome") ? jstr(approval, "outcome") : "open,",
-           json_array_size(jget(approval, "votes")), (long long)jnum(approval, "count"));
+           count_votes(approval, "approve"), (long long)jnum(approval, "count"));
     if (*jstr(approval, "message"))
         printf("  %s\"%s\"%s", style_on(cli->color, "quiet"), jstr(approval, "message"),
                style_off(cli->color));
@@ -234,6 +293,47 @@ static void print_approval(const struct cli *cli, const json_t *approval)
     }
 }
 
+static void print_words(const struct cli *cli, const char *label, const json_t *what,
+                        void (*add)(const json_t *what, struct buf *out))
+{
+    struct buf words;
+
+    buf_init(&words, 8192);
+    add(what, &words);
+    printf("    %s%s%s %s\n", style_on(cli->color, "wait"), label, style_off(cli->color),
+           buf_cstr(&words));
+    buf_release(&words);
+}
+
+static bool is_at(const json_t *item, const json_t *stage)
+{
+    return strcmp(jstr(item, "stage"), jstr(stage, "name")) == 0;
+}
+
+/* What holds it, what checks said and what people let it pass. */
+static void print_gates(const struct cli *cli, const json_t *release, const json_t *stage)
+{
+    bool waits = strcmp(jstr(stage, "status"), "waiting") == 0;
+    const json_t *item;
+    char when[40];
+    size_t i;
+
+    json_array_foreach(jget(stage, "held"), i, item) print_words(cli, "waits:", item, held_words);
+    json_array_foreach(jget(release, "checks"), i, item)
+    {
+        if (is_at(item, stage) && !waits)
+            print_words(cli, "check:", item, answer_words);
+    }
+    json_array_foreach(jget(release, "passes"), i, item)
+    {
+        if (is_at(item, stage))
+            printf("    %s%s%s %s by %s%s%s, %s\n", style_on(cli->color, "wait"), jstr(item, "how"),
+                   style_off(cli->color), jstr(item, "gate"), jstr(item, "by"),
+                   *jstr(item, "reason") ? ": " : "", jstr(item, "reason"),
+                   ago(jnum(item, "timeMs"), when));
+    }
+}
+
 static void print_stage(const struct cli *cli, const json_t *release, const json_t *stage)
 {
     const char *status = jstr(stage, "status");
@@ -243,10 +343,18 @@ static void print_stage(const struct cli *cli, const json_t *release, const json
     printf("  %s%s %s%s  %s%s%s\n", style_on(cli->color, table_status_style(status)), icon(status),
            jstr(stage, "name"), style_off(cli->color), status, *jstr(stage, "reason") ? ": " : "",
            jstr(stage, "reason"));
+    if (jbool(stage, "automatic"))
+        printf("    retried by itself%s%s\n", *jstr(stage, "entryReason") ? ": " : "",
+               jstr(stage, "entryReason"));
+    if (jnum(stage, "number") <= 1)
+        print_gates(cli, release, stage);
     json_array_foreach(jget(release, "approvals"), i,
                        item) if (strcmp(jstr(item, "stage"), jstr(stage, "name")) == 0 &&
                                  jnum(stage, "number") <= 1) print_approval(cli, item);
     json_array_foreach(jget(stage, "actions"), i, item) print_action(cli, item);
+    json_array_foreach(jget(stage, "skipped"), i, item)
+        printf("    %s%s %s  skipped%s\n", style_on(cli->color, table_status_style("skipped")),
+               icon("skipped"), json_string_value(item), style_off(cli->color));
 }
 
 static void print_release(const struct cli *cli, const json_t *release)
@@ -261,10 +369,18 @@ static void print_release(const struct cli *cli, const json_t *release)
            style_on(cli->color, table_status_style(status)), status, style_off(cli->color),
            *jstr(release, "reason") ? ": " : "", jstr(release, "reason"),
            ago(jnum(release, "startedMs"), when));
+    if (jnum(release, "failedRelease"))
+        printf("  %srolled back by itself%s because release %lld failed\n",
+               style_on(cli->color, "wait"), style_off(cli->color),
+               (long long)jnum(release, "failedRelease"));
+    if (jnum(release, "rolledBackBy"))
+        printf("  rolled back by itself, by release %lld\n",
+               (long long)jnum(release, "rolledBackBy"));
     json_array_foreach(jget(release, "revisions"), i, item) printf(
         "  commit %s  %s\n", short_commit(jstr(item, "commit"), commit), jstr(item, "message"));
     json_array_foreach(jget(release, "artifacts"), i, item)
-        printf("  image  %s@%s\n", jstr(item, "repository"), jstr(item, "digest"));
+        printf("  image  %s@%s%s\n", jstr(item, "repository"), jstr(item, "digest"),
+               *jstr(item, "signature") ? "  signed" : "");
     json_array_foreach(jget(release, "stages"), i, item) print_stage(cli, release, item);
 }
 
@@ -297,7 +413,7 @@ int cmd_release_show(struct cli *cli, int argc, char **argv)
 
 int cmd_approvals(struct cli *cli, int argc, char **argv)
 {
-    static const char *const columns[] = {"RELEASE", "STAGE", "VOTES",   "ASKED",
+    static const char *const columns[] = {"RELEASE", "STAGE", "GATE",    "VOTES", "ASKED",
                                           "DIGEST",  "SINCE", "MESSAGE", NULL};
     const struct cli_command *self = cli_command("approvals");
     struct api_call call = {.service = API_APPROVER, .path = "/api/v1/approvals"};
@@ -328,7 +444,8 @@ int cmd_approvals(struct cli *cli, int argc, char **argv)
         table_cell(table, "strong", "%s/%lld", jstr(approval, "pipeline"),
                    (long long)jnum(approval, "release"));
         table_cell(table, NULL, "%s", jstr(approval, "stage"));
-        table_cell(table, "wait", "%zu of %lld", json_array_size(jget(approval, "votes")),
+        table_cell(table, NULL, "%s", jstr(approval, "gate"));
+        table_cell(table, "wait", "%zu of %lld", count_votes(approval, "approve"),
                    (long long)jnum(approval, "count"));
         table_cell(table, NULL, "%s", buf_cstr(&asked));
         table_cell(table, NULL, "%s", short_digest(jstr(approval, "digest"), digest));
@@ -345,6 +462,49 @@ out:
 }
 
 /* ---- environments ---- */
+
+static bool is_asked(const struct strv *words, const json_t *item)
+{
+    return !words->count || strcmp(words->items[0], jstr(item, "environment")) == 0;
+}
+
+static void print_freezes(const struct cli *cli, const json_t *freezes, const struct strv *words)
+{
+    const json_t *freeze;
+    char when[80];
+    size_t i;
+
+    json_array_foreach(freezes, i, freeze)
+    {
+        bool frozen = jbool(freeze, "frozen");
+
+        if (!is_asked(words, freeze) || (!frozen && !jnum(freeze, "untilMs")))
+            continue; /* over */
+        printf("%s%s %s%s", style_on(cli->color, frozen ? "wait" : "quiet"),
+               jstr(freeze, "environment"), frozen ? "is frozen" : "will be frozen",
+               style_off(cli->color));
+        if (jnum(freeze, "untilMs"))
+            printf(" %s %s", frozen ? "until" : "from", moment(jnum(freeze, "untilMs"), when));
+        printf(": %s  %s[%s]%s\n", jstr(freeze, "reason"), style_on(cli->color, "quiet"),
+               jstr(freeze, "window"), style_off(cli->color));
+    }
+}
+
+static void print_pins(const struct cli *cli, const json_t *pins, const struct strv *words)
+{
+    const json_t *pin;
+    char when[40], digest[32];
+    size_t i;
+
+    json_array_foreach(pins, i, pin)
+    {
+        if (is_asked(words, pin))
+            printf("%s%s is pinned%s for %s to %s by %s %s: %s\n", style_on(cli->color, "wait"),
+                   jstr(pin, "environment"), style_off(cli->color), jstr(pin, "pipeline"),
+                   short_digest(jstr(pin, "digest"), digest), jstr(pin, "by"),
+                   ago(jnum(pin, "sinceMs"), when), jstr(pin, "reason"));
+    }
+}
 
 int cmd_env(struct cli *cli, int argc, char **argv)
 {
@@ -372,7 +532,7 @@ int cmd_env(struct cli *cli, int argc, char **argv)
     table = table_new(columns);
     json_array_foreach(jget(reply.json, "running"), i, entry)
     {
-        if (words.count && strcmp(words.items[0], jstr(entry, "environment")) != 0)
+        if (!is_asked(&words, entry))
             continue;
         table_cell(table, "strong", "%s", jstr(entry, "environment"));
         table_cell(table, NULL, "%s", jstr(entry, "pipeline"));
@@ -384,6 +544,8 @@ int cmd_env(struct cli *cli, int argc, char **argv)
                    (long long)jnum(entry, "behind"));
     }
     table_print(table, cli->color);
+    print_freezes(cli, jget(reply.json, "freezes"), &words);
+    print_pins(cli, jget(reply.json, "pins"), &words);
 out:
     api_reply_release(&reply);
     strv_release(&words);

@@ -13,31 +13,6 @@ struct vote_args {
     bool yes;
 };
 
-/* The open approval of a release for a stage; NULL having complained. */
-static const json_t *find_approval(const json_t *list, const char *pipeline, uint64_t number,
-                                   const char *stage)
-{
-    const json_t *approval, *other = NULL;
-    size_t i;
-
-    json_array_foreach(list, i, approval)
-    {
-        if (strcmp(jstr(approval, "pipeline"), pipeline) != 0 ||
-            strcmp(jstr(approval, "stage"), stage) != 0)
-            continue;
-        if (jnum(approval, "release") == (json_int_t)number)
-            return approval;
-        other = approval;
-    }
-    if (other)
-        cli_fail(0, "%s/%llu does not wait for a vote on %s; %s/%lld does", pipeline,
-                 (unsigned long long)number, stage, pipeline, (long long)jnum(other, "release"));
-    else
-        cli_fail(0, "%s/%llu does not wait for a vote on %s; `gantry approvals` lists what does",
-                 pipeline, (unsigned long long)number, stage);
-    return NULL;
-}
-
 static void print_review(const struct cli *cli, const json_t *approval)
 {
     const json_t *item;
@@ -46,6 +21,7 @@ static void print_review(const struct cli *cli, const json_t *approval)
 
     printf("%s%s/%lld into %s%s\n", style_on(cli->color, "strong"), jstr(approval, "pipeline"),
            (long long)jnum(approval, "release"), jstr(approval, "stage"), style_off(cli->color));
+    printf("  gate     %s\n", jstr(approval, "gate"));
     printf("  image    %s", short_digest(jstr(approval, "digest"), digest));
     if (*jstr(approval, "previousDigest"))
         printf("  (there now: %s)", short_digest(jstr(approval, "previousDigest"), previous));
@@ -58,11 +34,19 @@ static void print_review(const struct cli *cli, const json_t *approval)
         putchar('\n');
     if (*jstr(approval, "message"))
         printf("  message  %s\n", jstr(approval, "message"));
-    printf("  votes    %zu of %lld", json_array_size(jget(approval, "votes")),
+    json_array_foreach(jget(approval, "not"), i, item)
+        printf("%s%s", i ? ", " : "  not by   ", json_string_value(item));
+    if (i)
+        putchar('\n');
+    printf("  votes    %zu of %lld", count_votes(approval, "approve"),
            (long long)jnum(approval, "count"));
     json_array_foreach(jget(approval, "votes"), i, item)
-        printf("%s%s", i ? ", " : ": ", jstr(jget(item, "voter"), "name"));
+        printf("%s%s%s", i ? ", " : ": ", jstr(jget(item, "voter"), "name"),
+               strcmp(jstr(item, "verdict"), "reject") == 0 ? " against" : "");
     putchar('\n');
+    if (jnum(approval, "rejects") > 1)
+        printf("  rejects  %zu of %lld that reject it\n", count_votes(approval, "reject"),
+               (long long)jnum(approval, "rejects"));
 }
 
 static bool ask(const char *verdict)
@@ -76,6 +60,11 @@ static bool ask(const char *verdict)
     printf("%s this? [y/N] ", verdict);
     fflush(stdout);
     return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static int64_t needed_rejects(const json_t *approval)
+{
+    return jnum(approval, "rejects") ? jnum(approval, "rejects") : 1;
 }
 
 static int cast(struct cli *cli, const json_t *approval, const char *verdict,
@@ -98,10 +87,14 @@ static int cast(struct cli *cli, const json_t *approval, const char *verdict,
         print_json(reply.json);
     else if (rc == 0 && reply.status == 202)
         puts("the vote is stored and not counted yet");
-    else if (rc == 0 && strcmp(verdict, "reject") == 0)
+    else if (rc == 0 && strcmp(verdict, "reject") == 0 &&
+             (int64_t)count_votes(after, "reject") >= needed_rejects(after))
         puts("rejected");
+    else if (rc == 0 && strcmp(verdict, "reject") == 0)
+        printf("counted: %zu of %lld that reject it\n", count_votes(after, "reject"),
+               (long long)needed_rejects(after));
     else if (rc == 0)
-        printf("counted: %zu of %lld\n", json_array_size(jget(after, "votes")),
+        printf("counted: %zu of %lld\n", count_votes(after, "approve"),
                (long long)jnum(after, "count"));
     api_reply_release(&reply);
     return rc;
@@ -121,27 +114,26 @@ static int vote(struct cli *cli, const char *verdict, int argc, char **argv)
     };
     struct api_reply reply = {0};
     struct strv words = {0};
+    struct vote_wanted wanted = {.verdict = verdict};
     const json_t *approval;
-    char pipeline[64];
-    uint64_t number;
-    int rc = cli_args(cli, self, argc, argv, flags, &words, 2, 2);
+    int rc = cli_args(cli, self, argc, argv, flags, &words, 2, 3);
 
     if (rc != 0) {
         rc = rc > 0 ? EXIT_DONE : EXIT_USAGE;
         goto out;
     }
-    if (cli_release_arg(words.items[0], pipeline, &number) < 0) {
+    if (cli_release_arg(words.items[0], wanted.pipeline, &wanted.release) < 0) {
         rc = EXIT_USAGE;
         goto out;
     }
+    wanted.stage = words.items[1];
+    wanted.gate = words.count > 2 ? words.items[2] : NULL;
     rc = api_send(cli, &list, &reply);
     if (rc != 0)
         goto out;
-    approval = find_approval(jget(reply.json, "approvals"), pipeline, number, words.items[1]);
-    if (!approval) {
-        rc = EXIT_NOT_FOUND;
+    approval = vote_choose(jget(reply.json, "approvals"), &wanted, &rc);
+    if (!approval)
         goto out;
-    }
     if (!cli->json)
         print_review(cli, approval);
     if (args.yes || ask(verdict))

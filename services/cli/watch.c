@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -81,9 +82,26 @@ static void watch_action(struct watch *watch, const json_t *stage, const json_t 
     }
 }
 
-static void watch_approval(struct watch *watch, const json_t *approval)
+/* The gate's name where the stage has other open ones, else nothing: as `gantry approve` needs it.
+ */
+static const char *gate_word(const json_t *approvals, const json_t *approval)
+{
+    const json_t *other;
+    size_t i;
+
+    json_array_foreach(approvals, i, other)
+    {
+        if (other != approval && !*jstr(other, "outcome") &&
+            strcmp(jstr(other, "stage"), jstr(approval, "stage")) == 0)
+            return jstr(approval, "gate");
+    }
+    return "";
+}
+
+static void watch_approval(struct watch *watch, const json_t *approvals, const json_t *approval)
 {
     const char *stage = jstr(approval, "stage"), *outcome = jstr(approval, "outcome");
+    const char *gate = gate_word(approvals, approval);
     size_t votes = json_array_size(jget(approval, "votes"));
     char state[64];
 
@@ -93,9 +111,84 @@ static void watch_approval(struct watch *watch, const json_t *approval)
     if (*outcome)
         say(watch, 0, table_status_style(outcome), "%-10s %s", stage, outcome);
     else
-        say(watch, 0, "wait", "%-10s waits for approval, %zu of %lld: gantry approve %s/%lld %s",
-            stage, votes, (long long)jnum(approval, "count"), jstr(approval, "pipeline"),
-            (long long)jnum(approval, "release"), stage);
+        say(watch, 0, "wait",
+            "%-10s waits for approval, %zu of %lld: gantry approve %s/%lld %s%s%s", stage,
+            count_votes(approval, "approve"), (long long)jnum(approval, "count"),
+            jstr(approval, "pipeline"), (long long)jnum(approval, "release"), stage,
+            *gate ? " " : "", gate);
+}
+
+/* What holds it, approvals apart: they have lines of their own. */
+static void watch_stage(struct watch *watch, const json_t *stage)
+{
+    char thing[80], *names = json_dumps(jget(stage, "heldBy"), JSON_COMPACT);
+    char *held = held_text(jget(stage, "held"), "approval");
+
+    snprintf(thing, sizeof thing, "held %s", jstr(stage, "name"));
+    if (strcmp(jstr(stage, "status"), "waiting") == 0 && *held &&
+        is_new(watch, thing, names ? names : ""))
+        say(watch, 0, "wait", "%-10s waits: %s", jstr(stage, "name"), held);
+    snprintf(thing, sizeof thing, "entered %s %lld", jstr(stage, "name"),
+             (long long)jnum(stage, "number"));
+    if (jbool(stage, "automatic") && is_new(watch, thing, "entered"))
+        say(watch, jnum(stage, "enteredMs"), "wait", "%-10s retried by itself: %s",
+            jstr(stage, "name"), jstr(stage, "entryReason"));
+    free(held);
+    free(names);
+}
+
+static void watch_gates(struct watch *watch, const json_t *release)
+{
+    const json_t *item;
+    struct buf words;
+    char thing[160];
+    size_t i;
+
+    json_array_foreach(jget(release, "passes"), i, item)
+    {
+        snprintf(thing, sizeof thing, "pass %s %s %lld", jstr(item, "stage"), jstr(item, "gate"),
+                 (long long)jnum(item, "timeMs"));
+        if (is_new(watch, thing, jstr(item, "how")))
+            say(watch, jnum(item, "timeMs"), "wait", "%-10s %s %s by %s%s%s", jstr(item, "stage"),
+                jstr(item, "gate"), jstr(item, "how"), jstr(item, "by"),
+                *jstr(item, "reason") ? ": " : "", jstr(item, "reason"));
+    }
+    json_array_foreach(jget(release, "checks"), i, item)
+    {
+        char answer[40];
+
+        snprintf(thing, sizeof thing, "check %s %s", jstr(item, "stage"), jstr(item, "gate"));
+        snprintf(answer, sizeof answer, "%lld", (long long)jnum(item, "answeredMs"));
+        if (!jnum(item, "answeredMs") || !is_new(watch, thing, answer))
+            continue;
+        buf_init(&words, 4096);
+        answer_words(item, &words);
+        say(watch, jnum(item, "answeredMs"), strcmp(jstr(item, "answer"), "yes") ? "wait" : "good",
+            "%-10s %s", jstr(item, "stage"), buf_cstr(&words));
+        buf_release(&words);
+    }
+    if (jnum(release, "rolledBackBy") && is_new(watch, "rolled back", ""))
+        say(watch, 0, "wait", "%-10s rolled back by itself, by release %lld", "",
+            (long long)jnum(release, "rolledBackBy"));
+}
+
+static void watch_silence(struct watch *watch, const json_t *stage, const json_t *action)
+{
+    const json_t *run;
+    char thing[80], at[32], silent[40];
+    size_t i;
+
+    json_array_foreach(jget(action, "runs"), i, run)
+    {
+        const json_t *silence = jget(run, "silent");
+
+        snprintf(thing, sizeof thing, "silent %s", jstr(run, "runId"));
+        snprintf(at, sizeof at, "%lld", (long long)jnum(silence, "atMs"));
+        if (silence && is_new(watch, thing, at))
+            say(watch, jnum(silence, "atMs"), "wait",
+                "%-10s %s: its executor was not heard of for %s; it goes on", jstr(stage, "name"),
+                jstr(action, "name"), span(jnum(silence, "forMs"), silent));
+    }
 }
 
 static void watch_release(struct watch *watch, const json_t *release)
@@ -112,8 +205,17 @@ static void watch_release(struct watch *watch, const json_t *release)
         say(watch, 0, "strong", "%-10s image %s@%s", "", jstr(item, "repository"),
             jstr(item, "digest"));
     json_array_foreach(jget(release, "stages"), i, item)
-        json_array_foreach(jget(item, "actions"), j, action) watch_action(watch, item, action);
-    json_array_foreach(jget(release, "approvals"), i, item) watch_approval(watch, item);
+    {
+        json_array_foreach(jget(item, "actions"), j, action)
+        {
+            watch_action(watch, item, action);
+            watch_silence(watch, item, action);
+        }
+        watch_stage(watch, item);
+    }
+    json_array_foreach(jget(release, "approvals"), i, item)
+        watch_approval(watch, jget(release, "approvals"), item);
+    watch_gates(watch, release);
 }
 
 static bool is_over(const char *status)
@@ -142,8 +244,10 @@ static int find_running(struct cli *cli, const char *pipeline, int64_t until_ms,
         *number = (uint64_t)found;
         if (runs || (last >= 0 && found > last))
             return 0;
-        if (last < 0 && !cli->json)
+        if (last < 0 && !cli->json) {
             printf("no release of %s is running; waiting for the next\n", pipeline);
+            fflush(stdout);
+        }
         last = found;
         if (clock_mono_ms() > until_ms)
             return cli_fail(EXIT_TOO_LONG, "no release of %s started in time", pipeline);
