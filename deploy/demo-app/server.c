@@ -42,19 +42,20 @@ static int listen_on(int port)
     return fd;
 }
 
-/* Answers one request; true if it was POST /serve. */
-static int answer(int client)
+/* Answers one request. POST /serve is answered when visitors can come: *public_fd listens then. */
+static void answer(int client, int *public_fd)
 {
     struct timeval limit = {.tv_sec = 2};
     char request[2048], body[512], reply[1024];
     ssize_t got;
-    int len, serve;
+    int len;
 
     setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     got = recv(client, request, sizeof request - 1, 0);
     request[got > 0 ? got : 0] = 0;
-    serve = strncmp(request, "POST /serve ", 12) == 0;
+    if (strncmp(request, "POST /serve ", 12) == 0 && *public_fd < 0)
+        *public_fd = listen_on(atoi(setting("PORT", "8080")));
     len = snprintf(body, sizeof body, "Hello from %s, release %s\n%s\n",
                    setting("ENVIRONMENT", "nowhere"), setting("RELEASE", "none"),
                    setting("DIGEST", "no digest"));
@@ -64,13 +65,13 @@ static int answer(int client)
                    len, body);
     send(client, reply, (size_t)len, MSG_NOSIGNAL);
     close(client);
-    return serve;
 }
 
 int main(void)
 {
     struct sigaction action = {.sa_handler = on_term};
     struct pollfd fds[2] = {{.fd = -1, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
+    int none = 0;
 
     sigaction(SIGTERM, &action, NULL);
     fds[0].fd = listen_on(atoi(setting("CHECK_PORT", "8081")));
@@ -80,8 +81,8 @@ int main(void)
         for (int i = 0; i < 2; i++) {
             int client = fds[i].revents & POLLIN ? accept(fds[i].fd, NULL, NULL) : -1;
 
-            if (client >= 0 && answer(client) && i == 0 && fds[1].fd < 0)
-                fds[1].fd = listen_on(atoi(setting("PORT", "8080")));
+            if (client >= 0)
+                answer(client, i == 0 ? &fds[1].fd : &none);
         }
     }
     return 0;
