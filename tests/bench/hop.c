@@ -7,6 +7,7 @@
  * With --rate, that many records a second pass through another topic of 12 partitions at the same
  * time, produced and consumed. The topics are made for the run and deleted after it. Prints one
  * JSON object; times are in milliseconds. */
+#include <errno.h>
 #include <getopt.h>
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
@@ -180,10 +181,12 @@ static void *poll_producer(void *arg)
     return NULL;
 }
 
-static void produce(struct relay *relay, rd_kafka_t *rk, const char *topic, const char *value)
+static void produce(struct relay *relay, rd_kafka_t *rk, const char *topic, int32_t partition,
+                    const char *value)
 {
     rd_kafka_resp_err_t code = rd_kafka_producev(
-        rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
         RD_KAFKA_V_VALUE((void *)value, relay->options->size_bytes), RD_KAFKA_V_END);
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
         return; /* the background is as fast as it can be */
@@ -208,7 +211,7 @@ static void run_relay(struct relay *relay)
     char *value = calloc(1, relay->options->size_bytes + 1);
     int64_t end_us = 0, start_us = now_us();
     size_t hops = 0;
-    produce(relay, relay->producer, relay->hop_topic, value);
+    produce(relay, relay->producer, relay->hop_topic, 0, value);
     while (!interrupted && !relay->failed && relay->count < HOPS_MAX) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, 1000);
         if (!message)
@@ -232,7 +235,7 @@ static void run_relay(struct relay *relay)
                 break;
         }
         start_us = now_us();
-        produce(relay, relay->producer, relay->hop_topic, value);
+        produce(relay, relay->producer, relay->hop_topic, 0, value);
     }
     free(value);
     rd_kafka_consumer_close(consumer);
@@ -249,18 +252,25 @@ static void on_background_ack(rd_kafka_t *rk, const rd_kafka_message_t *message,
         relay->background_produced++;
 }
 
+static void sleep_until(int64_t at_us)
+{
+    const struct timespec at = {.tv_sec = at_us / 1000000, .tv_nsec = at_us % 1000000 * 1000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+        continue;
+}
+
+/* Evenly, one after the other and over all partitions, as the records of many pipelines come. A
+ * client left to itself sends what comes within 10 ms to one partition, in one request. */
 static void *run_background_producer(void *arg)
 {
     struct relay *relay = arg;
     rd_kafka_t *rk = new_producer(relay, on_background_ack);
     char *value = calloc(1, relay->options->size_bytes + 1);
-    int64_t start_us = now_us(), sent = 0;
-    while (!relay->stop) {
-        int64_t due = (now_us() - start_us) * relay->options->rate / 1000000;
-        for (; sent < due; sent++)
-            produce(relay, rk, relay->background_topic, value);
+    int64_t start_us = now_us();
+    for (int64_t sent = 0; !relay->stop; sent++) {
+        sleep_until(start_us + sent * 1000000 / relay->options->rate);
+        produce(relay, rk, relay->background_topic, (int32_t)(sent % BACKGROUND_PARTITIONS), value);
         rd_kafka_poll(rk, 0);
-        usleep(1000);
     }
     rd_kafka_flush(rk, 5000);
     rd_kafka_destroy(rk);
