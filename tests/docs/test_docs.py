@@ -49,6 +49,14 @@ def test_a_definition_in_the_docs_is_one(found, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("found", [b for b in blocks("yaml") if b[1].startswith("version: 0.")], ids=name)
+def test_a_buildspec_in_the_docs_is_one(found, tmp_path):
+    path = tmp_path / "buildspec.yml"
+    path.write_text(found[1])
+    done = gantry("buildspec", "check", path)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("found", [c for c in commands() if c[1].startswith("gantry ")], ids=name)
 def test_a_gantry_command_in_the_docs_is_known_with_its_options(found):
     words = shlex.split(found[1])[1:]
@@ -71,7 +79,8 @@ def test_settings_in_the_docs_are_accepted_by_every_service(found, tmp_path):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_what_a_page_points_to_is_there(page):
     text = page.read_text()
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)  # a list's element may be called in a program
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", prose):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
     for path in re.findall(r"`((?:deploy|tests|common|services|proto|docs)/[\w./-]+)`", text):
@@ -91,3 +100,21 @@ def test_every_command_has_help_that_names_its_options():
         if command not in ("version",):
             done = gantry(*command.split(), "--help")
             assert done.returncode == 0 and "sage: gantry " in done.stdout, command
+
+
+def test_the_import_that_the_docs_go_through_prints_what_they_say():
+    page = ROOT / "docs/from-codepipeline.md"
+    done = gantry("import", "codepipeline", ROOT / "tests/unit/cli/import/eks-three-stages.json")
+    assert done.returncode == 0, done.stderr
+    shown = [t for p, t in blocks("text") if p == page] + [t for p, t in blocks("yaml") if p == page and "gates:" not in t]
+    assert len(shown) == 3
+    for line in shown[0].splitlines():
+        assert line in done.stderr.splitlines(), line
+    for text in shown[1:]:
+        assert text in done.stdout, text
+
+
+def test_every_type_of_record_is_in_the_reference():
+    types = re.findall(r'"(gantry\.[a-z.-]+\.v1)"', (ROOT / "common/events/event_type.c").read_text())
+    listed = re.findall(r"`(gantry\.[a-z.-]+\.v1)`", (ROOT / "docs/reference/events.md").read_text())
+    assert set(types) and set(types) == set(listed)

@@ -4,8 +4,12 @@ import shutil
 import subprocess
 import tempfile
 
+import page
 import pytest
-from stack import ROOT, Registry, Repository, Stack
+import schema
+from aws import Aws
+from responder import Responder
+from stack import Registry, Repository, Stack
 
 
 @pytest.fixture(scope="session")
@@ -35,45 +39,103 @@ def registry(workspace):
     registry.stop()
 
 
-@pytest.fixture
-def make_stack(workspace, kafka, request):
-    """make_stack(settings=..., ...): a started Stack that is stopped after the test."""
-    stacks = []
+@pytest.fixture(scope="session")
+def aws(workspace):
+    aws = Aws(workspace / "aws")
+    aws.start()
+    yield aws
+    aws.stop()
 
-    def make(start=True, **kwargs):
-        folder = pathlib.Path(tempfile.mkdtemp(prefix=request.node.name[:40].replace("[", "-").replace("]", "") + "-",
-                                               dir=workspace))
+
+@pytest.fixture
+def respond():
+    """respond(stack): who answers its custom actions."""
+    made = []
+
+    def make(stack):
+        made.append(Responder(stack))
+        return made[-1]
+    yield make
+    for responder in made:
+        responder.stop()
+
+
+class Stacks:
+    """Started Stacks, to be stopped and looked over at the end."""
+
+    def __init__(self, workspace, kafka, name):
+        self.workspace, self.kafka, self.name = workspace, kafka, name[:40].replace("[", "-").replace("]", "")
+        self.stacks = []
+
+    def make(self, start=True, **kwargs):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix=self.name + "-", dir=self.workspace))
         folder.chmod(0o755)
-        stack = Stack(folder, kafka, **kwargs)
-        stacks.append(stack)
+        stack = Stack(folder, self.kafka, **kwargs)
+        stack.applied = schema.assert_valid
+        self.stacks.append(stack)
         if start:
             stack.start()
         return stack
-    yield make
-    problems = []
-    for stack in stacks:
-        if stack.supervisor:
-            code = stack.stop()
-            if code != 0:
-                problems.append(f"gantry up ended with {code}")
-        log = stack.log.read_text(errors="replace") if stack.log.exists() else ""
-        for sign in ("ERROR: AddressSanitizer", "runtime error:", "ERROR: LeakSanitizer", "Assertion"):
-            if sign in log:
-                at = log.index(sign)
-                problems.append(log[max(0, at - 500):at + 3000])
-    failed = getattr(request.node, "outcome_of_call", None)
-    if failed is not None and failed.failed:
-        for stack in stacks:
-            if stack.log.exists():
-                print(f"--- {stack.log}\n" + "\n".join(stack.log.read_text(errors="replace").splitlines()[-80:]))
-    assert not problems, "\n".join(problems)
+
+    def end(self):
+        """What was wrong with them."""
+        problems = []
+        for stack in self.stacks:
+            if stack.supervisor:
+                code = stack.stop()
+                if code != 0:
+                    problems.append(f"gantry up ended with {code}")
+            log = stack.log.read_text(errors="replace") if stack.log.exists() else ""
+            for sign in ("ERROR: AddressSanitizer", "runtime error:", "ERROR: LeakSanitizer", "Assertion"):
+                if sign in log:
+                    at = log.index(sign)
+                    problems.append(log[max(0, at - 500):at + 3000])
+        return "\n".join(problems)
+
+
+@pytest.fixture
+def make_stack(workspace, kafka, request):
+    """make_stack(settings=..., ...): a started Stack that is stopped after the test."""
+    stacks = Stacks(workspace, kafka, request.node.name)
+    yield stacks.make
+    problems = stacks.end()
+    assert not problems, problems
+
+
+@pytest.fixture(scope="module")
+def make_shared_stack(workspace, kafka, request):
+    """The same for all tests of a module, which keep out of each other's way."""
+    stacks = Stacks(workspace, kafka, pathlib.Path(request.node.name).stem)
+    yield stacks.make
+    problems = stacks.end()
+    assert not problems, problems
+
+
+@pytest.fixture(scope="module")
+def open_browser(tmp_path_factory):
+    browser = page.open_browser(tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture
+def browser(open_browser):
+    """On no page: one of a stack that has stopped would go on asking it, and complain."""
+    open_browser.get("about:blank")
+    page.problems(open_browser)
+    return open_browser
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item):
-    outcome = yield
-    if outcome.get_result().when == "call":
-        item.outcome_of_call = outcome.get_result()
+def pytest_runtest_makereport(item, call):
+    """With a failure, in a fixture or a test, comes what every stack said meanwhile, unless it stands there already."""
+    report = (yield).get_result()
+    if call.when == "setup":
+        item.began = call.start
+    for stack in Stack.made if report.failed else []:
+        title = f"log of {stack.folder.name}"
+        if stack.log.exists() and stack.log.stat().st_mtime >= item.began and title not in str(report.longrepr):
+            report.sections.append((title, "\n".join(stack.log_tail(80))))
 
 
 @pytest.fixture

@@ -30,24 +30,28 @@ phases:
 DOCKERFILE = "FROM scratch\nCOPY stamp /stamp\n"
 
 
-# Pushes an image of its own for each revision, without an image tool: fast, and as real to the registry as any.
+# Pushes an image of its own for each pipeline and revision, without an image tool: fast, and as real to the registry as any.
+# Of its own, since Debian's registry refuses one of two pushes of the same bytes at the same moment; under the build's own tag,
+# since where another test's shop/1 has left that in the registry, it would name another image than the build made.
 PUSH = {"push.yml": """version: 0.2
 env: {exported-variables: [GANTRY_IMAGE_DIGEST]}
-phases: {build: {commands: ['sleep 0.3', 'export GANTRY_IMAGE_DIGEST=$(sh push.sh)']}}
+phases: {build: {commands: ['sleep 0.3', 'GANTRY_IMAGE_DIGEST=$(sh push.sh)', 'export GANTRY_IMAGE_DIGEST']}}
 """, "push.sh": r"""set -e
-registry=http://${GANTRY_IMAGE%%/*}/v2/shop
+name=${GANTRY_IMAGE#*/}
+registry=http://${GANTRY_IMAGE%%/*}/v2/${name%:*}
+curl() { command curl -fsS --retry 3 --retry-all-errors "$@"; }
 digest() { echo "sha256:$(sha256sum <"$1" | cut -d' ' -f1)"; }
 cat >config.json <<JSON
-{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},"config":{"Labels":{"revision":"$GANTRY_REVISION"}}}
+{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},"config":{"Labels":{"of":"$GANTRY_PIPELINE $GANTRY_REVISION"}}}
 JSON
-place=$(curl -fsS -X POST -D - -o /dev/null "$registry/blobs/uploads/" | tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
-curl -fsS -X PUT --data-binary @config.json -H 'Content-Type: application/octet-stream' "$place&digest=$(digest config.json)"
+place=$(curl -X POST -D - -o /dev/null "$registry/blobs/uploads/" | tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
+curl -X PUT --data-binary @config.json -H 'Content-Type: application/octet-stream' "$place&digest=$(digest config.json)"
 cat >manifest.json <<JSON
 {"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[],
  "config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"$(digest config.json)","size":$(stat -c %s config.json)}}
 JSON
-curl -fsS -X PUT --data-binary @manifest.json -H 'Content-Type: application/vnd.oci.image.manifest.v1+json' \
-    "$registry/manifests/$GANTRY_RELEASE"
+curl -X PUT --data-binary @manifest.json -H 'Content-Type: application/vnd.oci.image.manifest.v1+json' \
+    "$registry/manifests/${name##*:}"
 digest manifest.json
 """}
 

@@ -1,5 +1,6 @@
 """A whole Gantry on this machine: real Kafka, real registry, real git, every service as its own process."""
 import contextlib
+import crypt
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import secrets
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -16,6 +18,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("GANTRY_BUILD", ROOT / "build/asan"))
+ENDED = ("succeeded", "failed", "stopped", "superseded")
 SERVICES = ["source-watcher", "promoter", "builder", "deployer", "approver", "notifier", "console"]
 
 
@@ -59,11 +62,12 @@ class Result:
 
 
 class Registry:
-    """Debian's docker-registry on loopback."""
+    """Debian's docker-registry on loopback; with a login (user, password) also https, its authority in `ca`."""
 
-    def __init__(self, folder):
-        self.folder, self.port = pathlib.Path(folder), free_port()
+    def __init__(self, folder, login=None):
+        self.folder, self.port, self.login = pathlib.Path(folder), free_port(), login
         self.address = f"127.0.0.1:{self.port}"
+        self.ca = self.folder / "cert.pem"
         self.process = None
 
     def start(self):
@@ -71,29 +75,52 @@ class Registry:
         (self.folder / "config.yml").write_text(
             "version: 0.1\nlog: {level: warn, accesslog: {disabled: true}}\n"
             f"storage: {{filesystem: {{rootdirectory: {self.folder}/data}}, delete: {{enabled: true}}}}\n"
-            f"http: {{addr: '{self.address}', secret: {secrets.token_hex(16)}}}\n")
+            f"http: {{addr: '{self.address}', secret: {secrets.token_hex(16)}{self.lock() if self.login else '}'}\n")
         self.process = subprocess.Popen(["docker-registry", "serve", "config.yml"], cwd=self.folder,
                                         stdout=open(self.folder / "log", "ab"), stderr=subprocess.STDOUT)
-        eventually(lambda: urllib.request.urlopen(f"http://{self.address}/v2/").status == 200, what="the registry")
+        scheme, context, expected = "http", None, 200
+        if self.login:
+            scheme, context, expected = "https", ssl.create_default_context(cafile=self.ca), 401
+
+        def status():
+            try:
+                return urllib.request.urlopen(f"{scheme}://{self.address}/v2/", context=context).status
+            except urllib.error.HTTPError as e:
+                return e.code
+        eventually(lambda: status() == expected, what="the registry")
+
+    def lock(self):
+        """The rest of the configuration's http, and auth."""
+        key, users = self.folder / "key.pem", self.folder / "htpasswd"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1",
+                        "-keyout", str(key), "-out", str(self.ca)], check=True, capture_output=True)
+        user, password = self.login
+        users.write_text(f"{user}:{crypt.crypt(password, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n")
+        return f", tls: {{certificate: {self.ca}, key: {key}}}}}\nauth: {{htpasswd: {{realm: test, path: {users}}}}}"
 
     def stop(self):
         if self.process:
             self.process.terminate()
             self.process.wait()
 
-    def push_empty(self, repository):
-        """An image without layers; its digest."""
+    def push(self, repository, layers=(), config=None):
+        """An image of layers, each the bytes of a tar archive; its digest."""
         def send(path, data, kind, method="PUT"):
             req = urllib.request.Request(path, data=data, method=method, headers={"Content-Type": kind})
             return urllib.request.urlopen(req).headers
+
+        def blob(data, kind):
+            named = "sha256:" + hashlib.sha256(data).hexdigest()
+            place = send(f"{base}/blobs/uploads/", b"", "application/octet-stream", "POST")["Location"]
+            send(f"{place}&digest={named}", data, "application/octet-stream")
+            return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": named, "size": len(data)}
         base = f"http://{self.address}/v2/{repository}"
-        config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
-        named = "sha256:" + hashlib.sha256(config).hexdigest()
-        place = send(f"{base}/blobs/uploads/", b"", "application/octet-stream", "POST")["Location"]
-        send(f"{place}&digest={named}", config, "application/octet-stream")
+        parts = [blob(layer, "layer.v1.tar") for layer in layers]
+        about = {"architecture": "amd64", "os": "linux", "config": config or {},
+                 "rootfs": {"type": "layers", "diff_ids": [part["digest"] for part in parts]}}
         kind = "application/vnd.oci.image.manifest.v1+json"
-        manifest = {"schemaVersion": 2, "mediaType": kind, "layers": [],
-                    "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": named, "size": len(config)}}
+        manifest = {"schemaVersion": 2, "mediaType": kind, "layers": parts, "config": blob(json.dumps(about).encode(), "config.v1+json")}
         return send(f"{base}/manifests/latest", json.dumps(manifest).encode(), kind)["Docker-Content-Digest"]
 
     def digest(self, repository, reference):
@@ -136,6 +163,7 @@ class Repository:
 
 class Stack:
     """All services under `gantry up`. `settings` is merged into the file: {"builder": {...}, "common": {...}}."""
+    made = []
 
     def __init__(self, folder, kafka, settings=None, partitions=4, services=SERVICES):
         self.folder = pathlib.Path(folder)
@@ -151,6 +179,7 @@ class Stack:
         self.log = self.folder / "services.log"
         self.bin = self.folder / "bin"
         self.supervisor = None
+        Stack.made.append(self)
 
     # -- life
 
@@ -158,9 +187,9 @@ class Stack:
         for d in (self.secrets, self.folder / "state", self.bin):
             d.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
-        self.secret("admin-token", self.token)
+        self.secret("admin-token", self.token, builder=True)
         # The supervisor looks for the services beside itself.
-        for program in [BUILD / "services/cli/gantry", BUILD / "services/builder/gantry-sandbox", *(BUILD / f"services/{s}/gantry-{s}" for s in SERVICES)]:
+        for program in [BUILD / "services/cli/gantry", BUILD / "services/builder/gantry-sandbox", BUILD / "services/builder/gantry-docker", *(BUILD / f"services/{s}/gantry-{s}" for s in SERVICES)]:
             link = self.bin / program.name
             if not link.exists():
                 shutil.copy2(program, link)
@@ -171,7 +200,8 @@ class Stack:
             "state-dir": str(self.folder / "state"),
             "console-url": f"http://127.0.0.1:{self.ports['console']}",
             "approver-url": f"http://127.0.0.1:{self.ports['approver']}"}
-        conf["console"]["bootstrap-token"] = conf["approver"]["bootstrap-token"] = "admin-token"
+        for service in ("console", "approver", "builder"):
+            conf[service]["bootstrap-token"] = "admin-token"
         conf["builder"]["trust-file-owner"] = True
         if os.geteuid() == 0:
             conf["builder"]["user"] = os.environ.get("GANTRY_TEST_BUILDER_USER", "gantry-builder")
@@ -231,14 +261,15 @@ class Stack:
         path = self.secrets / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        path.write_text(value)
+        path.write_bytes(value if isinstance(value, bytes) else value.encode())
         if builder and os.geteuid() == 0:
             shutil.chown(path, group=os.environ.get("GANTRY_TEST_BUILDER_USER", "gantry-builder"))
             path.chmod(0o640)
 
     def gantry(self, *args, token=True, check=True, stdin=None, timeout=120):
         env = dict(environment(), GANTRY_URL=f"http://127.0.0.1:{self.ports['console']}",
-                   GANTRY_APPROVER_URL=f"http://127.0.0.1:{self.ports['approver']}", LC_ALL="C.UTF-8")
+                   GANTRY_APPROVER_URL=f"http://127.0.0.1:{self.ports['approver']}",
+                   GANTRY_BUILDER_URL=f"http://127.0.0.1:{self.ports['builder']}", LC_ALL="C.UTF-8")
         if token:
             env["GANTRY_TOKEN"] = self.token if token is True else token
         done = subprocess.run([self.bin / "gantry", *map(str, args)], env=env, capture_output=True, text=True,
@@ -270,8 +301,13 @@ class Stack:
             raise urllib.error.URLError(f"{path}: {status} {body[:200]!r}")
         return json.loads(body)
 
+    applied = None  # told of each text that was applied
+
     def apply(self, text):
-        return self.gantry("apply", "-f", "-", stdin=text)
+        done = self.gantry("apply", "-f", "-", stdin=text)
+        if self.applied:
+            self.applied(text)
+        return done
 
     def person(self, name, *roles, groups=()):
         """A token for somebody, with a verified address."""
@@ -283,9 +319,34 @@ class Stack:
         return self.get(f"/api/v1/pipelines/{pipeline}/releases/{number}")
 
     def wait_release(self, pipeline, number, *status, timeout=120):
-        status = status or ("succeeded", "failed", "stopped", "superseded")
+        """The release once it is in one of these states; without any, once it has ended. One that ends in another
+        fails the test, and what it did and what the services said stands in the failure."""
+        release = None
 
         def there():
+            nonlocal release
             release = self.release(pipeline, number)
-            return release if release["status"] in status else None
-        return eventually(there, timeout, f"{pipeline}/{number} {' or '.join(status)}")
+            return release["status"] in status or release["status"] in ENDED
+        try:
+            eventually(there, timeout, f"{pipeline}/{number} {' or '.join(status) or 'ended'}")
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.story(release)}") from None
+        if status and release["status"] not in status:
+            raise AssertionError(f"{pipeline}/{number} is {release['status']}, not {' or '.join(status)}\n{self.story(release)}")
+        return release
+
+    def story(self, release):
+        """What a release did, for people, and the end of the services' log."""
+        lines = [f"{release['pipeline']}/{release['number']} {release['status']} {release.get('reason', '')}"] if release else ["there is no such release"]
+        for stage in release["stages"] if release else []:
+            lines.append(f"  {stage['name']} {stage['status']} {stage.get('reason', '')} {stage.get('heldBy', '')}")
+            for action in stage["actions"]:
+                for run in action["runs"]:
+                    lines.append(f"    {action['name']} {run['status']} attempt {run.get('attempt', 0)}: {run.get('reason', '')}")
+                    finished = run.get("finished") or {}
+                    lines += [f"      {key} {finished[key]}" for key in ("phase", "command", "exitCode") if finished.get(key)]
+                    lines += [f"      | {line}" for line in finished.get("logTail", [])]
+        return "\n".join([*lines, f"--- log of {self.folder.name}", *self.log_tail(60)])
+
+    def log_tail(self, lines):
+        return self.log.read_text(errors="replace").splitlines()[-lines:] if self.log.exists() else []

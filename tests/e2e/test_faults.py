@@ -40,8 +40,7 @@ def build_and_deploys(stack, repository, sink, registry, retry_lost="true"):
 
 
 def check_release(stack, number, events):
-    release = stack.wait_release("shop", number)
-    assert release["status"] == "succeeded", release
+    release = stack.wait_release("shop", number, "succeeded")
     assert stages_entered(events(), "shop", number) == ["build", "dev", "staging", "prod"]
     digests = {d[1] for env in ("dev", "staging", "prod") for d in deployed(stack.folder, env) if d[0] == f"shop/{number}"}
     assert len(digests) == 1, "one digest"
@@ -56,14 +55,14 @@ def test_every_service_killed_at_a_random_moment_of_a_running_release(make_stack
     print(f"GANTRY_TEST_SEED={seed}")
     stack = make_stack(start=False)
     build_and_deploys(stack, repository, sink, registry)
-    stack.wait_release("shop", 1)
+    stack.wait_release("shop", 1, "succeeded")
     for number in range(2, ROUNDS + 2):
         repository.commit(f"round {number}")
         victims = chance.sample(SERVICES, len(SERVICES))
         for service in victims:
             time.sleep(chance.uniform(0, 0.4))
             stack.kill(service)
-        stack.wait_release("shop", number, timeout=120)
+        stack.wait_release("shop", number, "succeeded", timeout=120)
     stack.wait_ready(60)
     events = read_topic(stack, "event")
     for number in range(2, ROUNDS + 2):
@@ -85,7 +84,7 @@ def test_the_broker_restarted_in_the_middle(make_stack, repository, registry, si
         stack = make_stack(start=False)
         stack.kafka = f"127.0.0.1:{env['KAFKA_PORT']}"
         build_and_deploys(stack, repository, sink, registry)
-        stack.wait_release("shop", 1)
+        stack.wait_release("shop", 1, "succeeded")
         for number in (2, 3):
             repository.commit(f"round {number}")
             eventually(lambda: stack.release("shop", number), what=f"release {number}")
@@ -95,7 +94,7 @@ def test_the_broker_restarted_in_the_middle(make_stack, repository, registry, si
             assert status == 200, "healthz does not depend on Kafka"
             time.sleep(3)
             broker("up")
-            stack.wait_release("shop", number, timeout=120)
+            stack.wait_release("shop", number, "succeeded", timeout=120)
         for number in (2, 3):
             check_release(stack, number, lambda: read_topic(stack, "event"))
         check_history(stack)
@@ -107,13 +106,13 @@ def test_the_broker_restarted_in_the_middle(make_stack, repository, registry, si
 def test_a_killed_command_deploy_without_retry_lost_ends_as_lost(make_stack, repository, registry, sink):
     stack = make_stack(start=False)
     build_and_deploys(stack, repository, sink, registry, retry_lost="false")
-    stack.wait_release("shop", 1)
+    stack.wait_release("shop", 1, "succeeded")
     (stack.folder / "deploy.sh").write_text((stack.folder / "deploy.sh").read_text().replace("sleep", "sleep 30 #"))
     repository.commit("second")
     eventually(lambda: any(d[0] == "shop/2" for d in deployed(stack.folder, "dev")), what="the deploy runs")
     stack.kill("deployer")
-    release = stack.wait_release("shop", 2, timeout=90)
-    assert release["status"] == "failed" and "lost" in str(release)
+    release = stack.wait_release("shop", 2, "failed", timeout=90)
+    assert "lost" in str(release)
     assert len([d for d in deployed(stack.folder, "dev") if d[0] == "shop/2"]) == 1
     check_history(stack)
 
@@ -121,7 +120,7 @@ def test_a_killed_command_deploy_without_retry_lost_ends_as_lost(make_stack, rep
 def test_the_console_rebuilds_what_it_shows_when_its_file_is_missing(make_stack, repository, registry, sink):
     stack = make_stack(start=False)
     build_and_deploys(stack, repository, sink, registry)
-    before = stack.wait_release("shop", 1)
+    before = stack.wait_release("shop", 1, "succeeded")
     for path in (stack.folder / "state").rglob("*.db*"):
         path.unlink()
     stack.kill("console")

@@ -6,30 +6,29 @@ import subprocess
 import urllib.request
 
 import pytest
-from stack import ROOT, eventually
+from stack import ROOT, eventually, free_port
 
 pytestmark = pytest.mark.full
-SERVICES = ROOT.parent / "shared/lab/services"
+SCRIPT = ROOT / "tests/gitea"
 SECRET = "a-secret-of-both"
 
 
 @pytest.fixture(scope="module")
 def gitea():
-    if "GITEA_URL" not in os.environ:
-        if not SERVICES.exists():
-            pytest.fail("set GITEA_URL, GITEA_USER, GITEA_PASSWORD and GITEA_TOKEN to a Gitea that may call loopback")
-        subprocess.run([SERVICES, "up", "gitea"], check=True, stdout=subprocess.DEVNULL)
-        lines = subprocess.run([SERVICES, "env", "gitea"], check=True, capture_output=True, text=True).stdout
-        os.environ.update(re.findall(r"(GITEA_\w+)=(\S+)", lines))
-        yield Gitea()
-        subprocess.run([SERVICES, "down", "gitea"], check=True, stdout=subprocess.DEVNULL)
-    else:
-        yield Gitea()
+    """One that GITEA_URL, GITEA_USER and GITEA_TOKEN name and that may call loopback, or our own."""
+    if "GITEA_URL" in os.environ:
+        yield Gitea(os.environ)
+        return
+    env = dict(os.environ, GITEA_PORT=str(free_port()))
+    subprocess.run([SCRIPT, "up"], check=True, env=env)
+    lines = subprocess.run([SCRIPT, "env"], check=True, env=env, capture_output=True, text=True).stdout
+    yield Gitea(dict(re.findall(r"(GITEA_\w+)=(\S+)", lines)))
+    subprocess.run([SCRIPT, "down"], check=True, env=env)
 
 
 class Gitea:
-    def __init__(self):
-        self.url, self.user, self.token = (os.environ[f"GITEA_{k}"] for k in ("URL", "USER", "TOKEN"))
+    def __init__(self, env):
+        self.url, self.user, self.token = (env[f"GITEA_{k}"] for k in ("URL", "USER", "TOKEN"))
 
     def api(self, method, path, body=None):
         req = urllib.request.Request(f"{self.url}/api/v1{path}", method=method, data=json.dumps(body).encode() if body else None)
@@ -66,6 +65,5 @@ spec:
     repository.git("push", "-q", "gitea", "HEAD:refs/heads/main")
     release = eventually(lambda: next((r for r in stack.get("/api/v1/pipelines/forge/releases")["releases"] if r["commit"] == commit), None),
                          30, "a release by the webhook")
-    release = stack.wait_release("forge", release["number"])
-    assert release["status"] == "succeeded"
+    release = stack.wait_release("forge", release["number"], "succeeded")
     assert release["revisions"][0]["pusher"] == gitea.user

@@ -24,7 +24,7 @@ spec:
   stages:
     - {{name: test, steps: [{{build: {{name: test, buildspec: buildspec.yml}}}}]}}
 """)
-    assert stack.wait_release("lib", 1)["status"] == "succeeded"
+    stack.wait_release("lib", 1, "succeeded")
     decisions = [r for r in read_topic(stack, "ledger") if r.message.pipeline == "lib"]
     stack.partition = decisions[0].partition
     eventually(lambda: any(r.message.checkpoint.head_offset == decisions[-1].offset for r in read_topic(stack, "promoter.state")
@@ -64,7 +64,7 @@ def goes_on(stack, repository, release):
     """The next commit is release `release`, in the new epoch, and the ledger's history can be checked."""
     stack.wait_ready(90, ["promoter"])
     repository.commit("next")
-    assert stack.wait_release("lib", release)["status"] == "succeeded"
+    stack.wait_release("lib", release, "succeeded")
     genesis = [r.message for r in ledger(stack) if r.message.cause.kind == 3][-1]
     started = [r.message for r in ledger(stack) if any(c.WhichOneof("what") == "release_started" for c in r.message.changes)]
     assert started[-1].epoch == genesis.epoch == genesis.changes[0].genesis.epoch

@@ -44,7 +44,7 @@ def test_two_of_every_service_share_the_work_and_do_nothing_twice(make_stack, re
                    f"{name} waits for STAGING")
         voter.gantry("approve", f"{name}/1", "staging", "--yes", token=qa)
     for name in PIPELINES:
-        assert first.wait_release(name, 1)["status"] == "succeeded"
+        first.wait_release(name, 1, "succeeded")
     assert decided(first) > 0 and decided(second) > 0, "each promoter decided something"
 
     # One ends; what it had goes on at the other.
@@ -54,7 +54,7 @@ def test_two_of_every_service_share_the_work_and_do_nothing_twice(make_stack, re
         eventually(lambda: any(a["pipeline"] == name and a["release"] == 2 for a in first.get("/api/v1/approvals", "approver")["approvals"]),
                    180, f"{name}/2 waits for STAGING")
         first.gantry("approve", f"{name}/2", "staging", "--yes", token=qa)
-        assert first.wait_release(name, 2)["status"] == "succeeded"
+        first.wait_release(name, 2, "succeeded")
 
     for environment in ("dev", "staging", "prod"):
         runs = [d[2] for d in deployed(first.folder, environment)]

@@ -1,0 +1,315 @@
+"""`gantry build --local`: a buildspec on this machine, in the builder's sandbox, without Kafka."""
+import contextlib
+import ctypes
+import hashlib
+import os
+import pathlib
+import pwd
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import urllib.request
+
+import pytest
+from local_build import AS_ROOT, BUILDER, GANTRY, build, command, spec
+from stack import environment, eventually
+
+NAP = random.randrange(10**8, 10**9)  # so that two runs of these tests on one machine do not see each other's
+
+
+@pytest.fixture
+def folder(workspace):
+    path = pathlib.Path(tempfile.mkdtemp(prefix="local-", dir=workspace))
+    path.chmod(0o755)
+    return path
+
+
+@contextlib.contextmanager
+def running(folder, *words, text=True):
+    """A build under way, which does not outlive a test that fails."""
+    with subprocess.Popen(command(folder, *words), stdout=subprocess.PIPE, text=text, env=environment()) as child:
+        try:
+            yield child
+        finally:
+            if child.poll() is None:
+                child.kill()
+
+
+def read_until(child, line):
+    said = []
+    for one in iter(child.stdout.readline, line):
+        assert one, f"it ended: {said}"
+        said.append(one)
+
+
+def processes(text):
+    """Command lines of this machine that hold the text."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if text in line:
+            found.append(line)
+    return found
+
+
+def leftovers(user):
+    uid = pwd.getpwnam(user).pw_uid if AS_ROOT else os.getuid()
+    return [p for p in pathlib.Path("/var/tmp").glob("gantry-build-*") if p.stat().st_uid in (uid, os.getuid())]
+
+
+def test_a_folder_is_built_as_it_is_and_its_log_is_standard_output(folder):
+    (folder / "buildspec.yml").write_text(
+        "version: 0.2\nenv: {variables: {A: spec}, exported-variables: [V, A]}\nphases:\n"
+        "  install: {commands: [cd /usr]}\n"
+        "  build: {commands: ['pwd; printf half', 'export V=\"x y\"', 'cat $CODEBUILD_SRC_DIR/sub/tool | sha256sum',\n"
+        "                     '$CODEBUILD_SRC_DIR/sub/tool', 'echo changed >$CODEBUILD_SRC_DIR/buildspec.yml']}\n")
+    tool = folder / "sub/tool"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho the tool runs\n")
+    tool.chmod(0o700)
+    before = (folder / "buildspec.yml").read_bytes()
+    done = build(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"Source {folder} as it is, no commit of a git repository (2 files, {len(before) + tool.stat().st_size} bytes)"
+    assert lines[1:4] == ["Entering phase INSTALL", "Running command cd /usr", "Phase complete: INSTALL SUCCEEDED"]
+    assert lines[5:8] == ["Running command pwd; printf half", "/usr", "half"]
+    assert hashlib.sha256(tool.read_bytes()).hexdigest() + "  -" in lines
+    assert "the tool runs" in lines
+    assert lines[-4:-1] == ["Exported variables", "  V=x y", "  A=spec"]
+    assert lines[-1].startswith("Build SUCCEEDED in ")
+    assert done.stderr == ""
+    assert (folder / "buildspec.yml").read_bytes() == before
+    assert leftovers(BUILDER) == []
+
+
+def test_a_failing_command_is_exit_1_and_a_bad_buildspec_is_exit_2(folder):
+    (folder / "buildspec.yml").write_text(spec("exit 7"))
+    done = build(folder)
+    assert done.returncode == 1
+    assert "FAILED in phase BUILD" in done.stdout.splitlines()[-1]
+    assert done.stdout.splitlines()[-1].endswith("A command of BUILD ended with exit status 7")
+
+    (folder / "bad.yml").write_text("version: 0.2\nphases:\n  build:\n    commands: {a: b}\n")
+    done = build(folder, "--buildspec", "bad.yml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("bad.yml:4:15: error: phases.build.commands: ")
+
+
+@pytest.mark.parametrize("words, says", [
+    (["--buildspec", "none.yml"], "there is no 'none.yml' in"),
+    (["--buildspec", "../outside.yml"], "--buildspec is a path below it"),
+    (["--buildspec", "link.yml"], "'link.yml' lies outside the source"),
+    (["--dockerfile", "D"], "needs --image"),
+    (["--env", "A-B=1"], "'A-B' is no name of a variable"),
+    (["--env", "GANTRY_TEST_UNSET"], "but it has none"),
+    (["--memory", "much"], "--memory wants a size"),
+    (["--network", "lan"], "--network is host or none"),
+])
+def test_what_cannot_be_meant_is_exit_2_with_the_reason(folder, words, says):
+    (folder.parent / "outside.yml").write_text(spec("true"))
+    (folder / "link.yml").symlink_to(folder.parent / "outside.yml")
+    (folder / "buildspec.yml").write_text(spec("true"))
+    done = build(folder, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+
+
+def test_an_empty_folder_and_none_are_exit_2(folder):
+    assert "there is neither buildspec.yml nor Dockerfile" in build(folder).stderr
+    done = build(folder / "none")
+    assert (done.returncode, done.stderr) == (2, f"gantry: there is no folder '{folder}/none'\n")
+
+
+def test_uncommitted_and_untracked_files_are_built_and_said(folder):
+    def git(*words):
+        return subprocess.run(["git", "-c", "user.name=Ann", "-c", "user.email=ann@example.org", *words], cwd=folder,
+                              check=True, capture_output=True, text=True).stdout.strip()
+    git("init", "-q", "-b", "main", ".")
+    git("remote", "add", "origin", "https://ann:hidden@example.org/shop.git")
+    (folder / ".gitignore").write_text("made\n")
+    (folder / "a").write_text("committed\n")
+    (folder / "buildspec.yml").write_text(spec("cat a new made", "ls -A", "test ! -e .git", "env"))
+    git("add", "-A")
+    git("commit", "-qm", "x")
+    (folder / "a").write_text("changed\n")
+    (folder / "new").write_text("untracked\n")
+    (folder / "made").write_text("ignored\n")
+    done = build(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    commit = git("rev-parse", "HEAD")
+    assert f"commit {commit[:12]} on main and 2 changed files (5 files, " in done.stdout.splitlines()[0]
+    assert "changed\nuntracked\nignored\n" in done.stdout
+    assert f"CODEBUILD_RESOLVED_SOURCE_VERSION={commit}\n" in done.stdout
+    assert "CODEBUILD_WEBHOOK_TRIGGER=branch/main\n" in done.stdout
+    assert f"CODEBUILD_SOURCE_REPO_URL=file://{folder}\n" in done.stdout
+    assert "hidden" not in done.stdout
+
+
+def test_env_wins_over_the_buildspec_and_takes_values_from_here(folder):
+    (folder / "buildspec.yml").write_text(
+        "version: 0.2\nenv: {variables: {A: spec, B: spec}}\n"
+        "phases: {build: {commands: ['echo \"$A,$B,$C,$D\"']}}\n")
+    done = build(folder, "--env", "A=1 2", "-e", "C", "-e", "D=x=y", env={"C": "from here", "B": "not asked for"})
+    assert "\n1 2,spec,from here,x=y\n" in done.stdout
+
+
+def test_a_secret_is_given_by_env_and_masked_and_asked_for_where_it_is_not(folder):
+    (folder / "buildspec.yml").write_text(
+        "version: 0.2\nenv:\n  secrets-manager: {PASSWORD: 'shop/db:password'}\n"
+        "phases: {build: {commands: [printf %s hun; printf 'ter2\\n', 'test \"$PASSWORD\" = hunter2 && echo it is $PASSWORD.']}}\n")
+    done = build(folder)
+    assert done.returncode == 1
+    assert "buildspec.yml:3: env.secrets-manager.PASSWORD: there is no store" in done.stdout and "--env PASSWORD" in done.stdout
+    done = build(folder, "--env", "PASSWORD", env={"PASSWORD": "hunter2"})
+    assert done.returncode == 0, done.stdout
+    assert "\n***\n" in done.stdout and "it is ***." in done.stdout and "hunter2\n" not in done.stdout
+
+
+def test_the_commands_see_neither_the_folder_nor_what_is_this_users(request):
+    # Not below /tmp, which a sandbox replaces: what is there must be hidden by itself.
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="gantry-e2e-", dir="/var/lib" if AS_ROOT else "/var/tmp"))
+    request.addfinalizer(lambda: shutil.rmtree(folder))
+    folder.chmod(0o755)
+    (folder / "buildspec.yml").write_text(spec(
+        f"test -z \"$(ls -A {folder})\"", "'! env | grep -q GANTRY_TEST_SECRET'", "test \"$(ls /home)\" = build",
+        "test -z \"$(ls -A /root)\"", f"'! kill -0 {os.getpid()}'", "'! touch /usr/x /etc/x'",
+        "test \"$(ls /proc | grep -c '^[0-9]*$')\" -lt 10"))
+    done = build(folder, env={"GANTRY_TEST_SECRET": "x"})
+    assert done.returncode == 0, done.stdout
+
+
+def test_all_output_arrives_however_slowly_it_is_read(folder):
+    (folder / "buildspec.yml").write_text(spec("seq 1 700000", "echo the end"))
+    with running(folder, text=False) as child:
+        first = child.stdout.read(1)
+        # The pipe is full, and the build waits; whatever it is at, it must lose nothing.
+        eventually(lambda: pathlib.Path(f"/proc/{child.pid}/wchan").exists() and processes("seq 1 700000"), what="seq")
+        text = (first + child.stdout.read()).decode()
+        assert child.wait() == 0
+    assert "".join(f"{n}\n" for n in range(1, 700001)) in text
+    assert "\nthe end\n" in text
+
+
+def test_a_reader_that_leaves_ends_the_build(folder):
+    (folder / "buildspec.yml").write_text(spec(f"sleep {NAP}1 & echo up; while sleep 0.1; do echo tick; done"))
+    with running(folder, text=False) as child:
+        read_until(child, b"tick\n")
+        child.stdout.close()
+        assert child.wait(timeout=60) == -signal.SIGPIPE
+    assert processes(f"sleep {NAP}1") == []
+    assert leftovers(BUILDER) == []
+
+
+@pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_every_process_and_leaves_nothing(folder, signo):
+    (folder / "buildspec.yml").write_text(spec(f"setsid sleep {NAP}2 & sleep {NAP}2 & echo up; wait"))
+    with running(folder) as child:
+        read_until(child, "up\n")
+        eventually(lambda: len(processes(f"sleep {NAP}2")) == 2, what="both processes of the build")
+        child.send_signal(signo)
+        rest = child.stdout.read()
+        assert child.wait(timeout=60) == -signo
+    assert "Stopped: " in rest and "Build STOPPED in phase BUILD" in rest
+    assert processes(f"sleep {NAP}2") == []
+    assert leftovers(BUILDER) == []
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(folder):
+    (folder / "buildspec.yml").write_text(spec("touch a; chown 7:7 a; mkdir d; chown 7:7 d; chmod 0 d; echo up; sleep " + f"{NAP}4"))
+    (folder / "other.yml").write_text(spec("true"))
+    with running(folder) as child:
+        read_until(child, "up\n")
+        child.kill()
+    eventually(lambda: not processes(f"sleep {NAP}4"), what="the end of the killed build's processes")
+    assert len(leftovers(BUILDER)) == 1
+    assert build(folder, "--buildspec", "other.yml").returncode == 0
+    assert leftovers(BUILDER) == []
+
+
+def test_an_image_is_pushed_and_its_digest_told(folder, registry):
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /it\n")
+    done = build(folder, "--image", f"{registry.address}/local/shop")
+    assert done.returncode == 0, done.stdout + done.stderr
+    line = next(x for x in done.stdout.splitlines() if x.startswith("Image "))
+    repository, digest = line.removeprefix("Image ").split("@")
+    assert repository == f"{registry.address}/local/shop"
+    request = urllib.request.Request(f"http://{registry.address}/v2/local/shop/manifests/{digest}", headers={
+        "Accept": "application/vnd.oci.image.manifest.v1+json"})
+    with urllib.request.urlopen(request) as answer:
+        assert "sha256:" + hashlib.sha256(answer.read()).hexdigest() == digest
+
+
+# ---- who may ----
+
+def outside(folder, user=None, preexec=None):
+    """As an ordinary user, of a home that nobody else may enter."""
+    kwargs = {}
+    if user:
+        account = pwd.getpwnam(user)
+        kwargs = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    return subprocess.run([str(GANTRY), "build", "--local", str(folder)], capture_output=True, text=True, timeout=300,
+                          env={**environment(), "HOME": "/nonexistent"}, preexec_fn=preexec, **kwargs)
+
+
+def test_an_ordinary_user_builds_with_ids_of_its_own(folder):
+    (folder / "buildspec.yml").write_text(spec("test $(id -u) = 0", "touch x; chown 1000:1000 x; stat -c %u x"))
+    done = outside(folder, BUILDER if AS_ROOT else None)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\n1000\n" in done.stdout
+    assert leftovers(BUILDER) == []
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can become a user without ids")
+def test_a_user_without_subordinate_ids_is_told_how_to_get_some(folder):
+    (folder / "buildspec.yml").write_text(spec("true"))
+    done = outside(folder, "nobody")
+    assert done.returncode == 1
+    assert "usermod --add-subuids" in done.stderr
+    assert leftovers("nobody") == []
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root becomes somebody")
+def test_root_becomes_a_user_or_says_how_to_make_one(folder):
+    (folder / "buildspec.yml").write_text(spec("true"))
+    done = build(folder, "--user", "nobody-of-that-name")
+    assert done.returncode == 1
+    assert "there is no user 'nobody-of-that-name'" in done.stderr and "useradd --system" in done.stderr
+    done = build(folder, "--user", "root")
+    assert done.returncode == 1
+    assert "builds never run as root" in done.stderr
+
+
+def refuse_user_namespaces():
+    """What a container engine's seccomp profile does: unshare() is refused (seccomp(2), BPF over x86-64's 272)."""
+    ld, jeq, ret = 0x20, 0x15, 0x06
+    program = b"".join(struct.pack("HBBI", *i) for i in (
+        (ld, 0, 0, 0), (jeq, 0, 1, 272), (ret, 0, 0, 0x00050000 | 1), (ret, 0, 0, 0x7FFF0000)))
+    code = ctypes.create_string_buffer(program)
+    fprog = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", 4, ctypes.addressof(code)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0
+    assert libc.prctl(22, 2, fprog, 0, 0) == 0
+
+
+def test_a_machine_that_refuses_user_namespaces_is_named_with_what_to_change(folder):
+    (folder / "buildspec.yml").write_text(spec("true"))
+    done = build(folder, preexec_fn=refuse_user_namespaces)
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert "user namespaces are switched off for this process" in said and "kernel.unprivileged_userns_clone" in said
+
+
+def test_help_teaches(folder):
+    done = subprocess.run([str(GANTRY), "build", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    for word in ("--local", "--buildspec", "--env", "--image", "Exit 0", "gantry build --local services/shop"):
+        assert word in done.stdout
+    done = subprocess.run([str(GANTRY), "build"], capture_output=True, text=True)
+    assert done.returncode == 2 and "say --local" in done.stderr
