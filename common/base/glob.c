@@ -11,6 +11,8 @@
 /* TOKEN_FOLDERS: nothing, or anything that ends with a slash. */
 enum token_type { TOKEN_CHAR, TOKEN_ANY, TOKEN_SET, TOKEN_STAR, TOKEN_STARSTAR, TOKEN_FOLDERS };
 
+#define FEW 64 /* tokens: no memory is asked for them */
+
 struct token {
     enum token_type type;
     uint32_t c;
@@ -156,12 +158,15 @@ static bool advance(const struct token *tokens, size_t count, bool *live, uint32
 
 static bool matches(const char *pattern, const char *s, bool folders)
 {
+    struct token few_tokens[FEW];
+    bool few_live[FEW + 1];
     size_t room = strlen(pattern);
-    struct token *tokens = mem_alloc(room * sizeof(*tokens));
-    bool *live = mem_alloc(room + 1);
+    struct token *tokens = room <= FEW ? few_tokens : mem_alloc(room * sizeof(*tokens));
+    bool *live = room <= FEW ? few_live : mem_alloc(room + 1);
     size_t count = tokenize(pattern, tokens, folders);
     bool matched;
 
+    memset(live, 0, room + 1);
     live[0] = true;
     pass_stars(tokens, count, live, true);
     matched = true;
@@ -172,8 +177,10 @@ static bool matches(const char *pattern, const char *s, bool folders)
         pass_stars(tokens, count, live, c == '/');
     }
     matched = matched && live[count];
-    free(tokens);
-    free(live);
+    if (tokens != few_tokens) {
+        free(tokens);
+        free(live);
+    }
     return matched;
 }
 
