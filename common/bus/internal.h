@@ -10,6 +10,7 @@
 #define GANTRY_BUS_INTERNAL_H
 
 #include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
 #include <sys/queue.h>
 
 #include "bus/bus.h"
@@ -42,7 +43,8 @@ struct client {
     bool posted;
     bool retired; /* owner gone; never served again */
     bool destroying;
-    rd_kafka_resp_err_t last_error; /* told already; 0 after things went well again */
+    _Atomic int32_t partitions[TOPIC_COUNT]; /* as librdkafka's threads learn them; 0: not yet */
+    rd_kafka_resp_err_t last_error;          /* told already; 0 after things went well again */
     LIST_ENTRY(client) link;
 };
 LIST_HEAD(clients, client);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "bus/internal.h"
+#include "bus/lanes.h"
 #include "log/log.h"
 
 #define QUEUE_MAX       100000
@@ -14,12 +15,16 @@
 #define REMAKE_AFTER_MS 1000
 #define QUIET_MS        10 /* acknowledgements of a quiet producer are looked for */
 #define QUIET_MAX_MS    160
+#define HELD_LOOK_MS    1                   /* the same while records are held behind them */
+#define HELD_MAX_BYTES  ((size_t)128 << 20) /* as librdkafka's own queue */
 
 /* A record on its way. */
 struct waiting {
     LIST_ENTRY(waiting) link;
     struct bus_producer *producer;
     enum topic topic;
+    size_t lane;
+    struct held *held; /* NULL: handed to librdkafka */
     bus_ack_fn *ack;
     void *arg;
     int64_t since_us;
@@ -42,6 +47,9 @@ struct bus_producer {
     bool introduced[TOPIC_COUNT];
     struct waitings waitings;
     size_t count;
+    struct lanes lanes[TOPIC_COUNT];
+    size_t held_bytes;
+    bool stuck; /* records are held in lanes that no acknowledgement is to come for */
     struct flushes flushes;
     struct loop_timer *remake;
     struct loop_timer *look; /* quiet: for acknowledgements; NULL: not quiet */
@@ -53,8 +61,11 @@ struct bus_producer {
 
 static void unref(struct bus_producer *producer)
 {
-    if (--producer->refs == 0)
-        free(producer);
+    if (--producer->refs > 0)
+        return;
+    for (size_t i = 0; i < TOPIC_COUNT; i++)
+        lanes_release(&producer->lanes[i]);
+    free(producer);
 }
 
 /* ---- flushing ---- */
@@ -89,6 +100,78 @@ void bus_producer_flush(struct bus_producer *producer, int64_t timeout_ms,
     STAILQ_INSERT_TAIL(&producer->flushes, flush, link);
 }
 
+/* ---- to librdkafka, at once or later (lanes.h) ---- */
+
+/* As the setting `partitioner` does; tells how many partitions there are. Any thread: by when
+ * librdkafka calls, the producer may be gone, but not its client. */
+static int32_t place(const rd_kafka_topic_t *topic, const void *key, size_t key_len, int32_t count,
+                     void *partitions, void *opaque)
+{
+    atomic_store_explicit((_Atomic int32_t *)partitions, count, memory_order_relaxed);
+    return rd_kafka_msg_partitioner_murmur2_random(topic, key, key_len, count, partitions, opaque);
+}
+
+static size_t held_size(const struct held *held)
+{
+    return held->key_len + held->value_len;
+}
+
+/* The topic's handle when it is used first, else NULL: making one asks for the topic's leaders at
+ * once; a record alone waits for that until a timer of a second has run out. */
+static rd_kafka_topic_t *introduce(struct bus_producer *producer, enum topic topic)
+{
+    if (producer->introduced[topic])
+        return NULL;
+    producer->introduced[topic] = true;
+    rd_kafka_topic_conf_t *conf = rd_kafka_default_topic_conf_dup(producer->client->rk);
+    rd_kafka_topic_conf_set_partitioner_cb(conf, place);
+    rd_kafka_topic_conf_set_opaque(conf, &producer->client->partitions[topic]);
+    return rd_kafka_topic_new(producer->client->rk, producer->bus->names[topic], conf);
+}
+
+/* To librdkafka. What `record` has stays the caller's where it fails, and with MSG_F_COPY its key
+ * and value anyway. */
+static rd_kafka_resp_err_t hand(struct waiting *w, const struct held *record, int flags)
+{
+    struct bus_producer *producer = w->producer;
+    rd_kafka_vu_t vus[] = {
+        {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = producer->bus->names[w->topic]},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION,
+         .u.i32 = record->partition < 0 ? RD_KAFKA_PARTITION_UA : record->partition},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = flags},
+        {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {.ptr = record->key, .size = record->key_len}},
+        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {.ptr = record->value, .size = record->value_len}},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = w},
+        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = record->headers},
+    };
+    size_t count = sizeof(vus) / sizeof(*vus) - (record->headers ? 0 : 1);
+    rd_kafka_topic_t *handle = introduce(producer, w->topic);
+    rd_kafka_error_t *error = rd_kafka_produceva(producer->client->rk, vus, count);
+    rd_kafka_resp_err_t code = error ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (handle)
+        rd_kafka_topic_destroy(handle);
+    if (error)
+        rd_kafka_error_destroy(error);
+    else
+        lanes_hand(&producer->lanes[w->topic], w->lane);
+    return code;
+}
+
+static void look_later(struct bus_producer *producer, int64_t after_ms)
+{
+    if (!producer->look || (producer->look_after_ms && producer->look_after_ms <= after_ms))
+        return;
+    producer->look_after_ms = after_ms;
+    loop_timer_arm(producer->look, after_ms);
+}
+
+static void let_go(struct waiting *w)
+{
+    w->producer->held_bytes -= held_size(w->held);
+    lanes_drop(&w->producer->lanes[w->topic], w->held);
+    w->held = NULL;
+}
+
 /* ---- acknowledgements ---- */
 
 static void settle(struct waiting *w, struct bus_ack *ack)
@@ -97,6 +180,10 @@ static void settle(struct waiting *w, struct bus_ack *ack)
     struct bus *bus = producer->bus;
     LIST_REMOVE(w, link);
     producer->count--;
+    if (w->held)
+        let_go(w);
+    else
+        lanes_acknowledged(&producer->lanes[w->topic], w->lane);
     ack->topic = w->topic;
     if (ack->ok && bus->metrics) {
         metric_add(bus->produced[w->topic], 1);
@@ -108,6 +195,63 @@ static void settle(struct waiting *w, struct bus_ack *ack)
         log_error("a record was not stored", LOG_S("topic", topic_info(w->topic)->name),
                   LOG_E(&ack->err));
     free(w);
+}
+
+/* Hands held records of a lane over that is clear. */
+static void go_on(struct bus_producer *producer, enum topic topic, size_t lane)
+{
+    struct lanes *lanes = &producer->lanes[topic];
+    const struct client *client = producer->client;
+    int64_t oldest_us = clock_mono_us() - producer->conf.message_timeout_ms * 1000;
+    struct held *held;
+    if (lanes->items[lane].handed > 0)
+        return;
+    for (int i = 0; i < LANE_BUNCH && (held = lanes_first(lanes, lane));) {
+        struct waiting *w = held->owner;
+        w->lane = lane;
+        struct bus_ack ack = {.partition = -1, .offset = -1};
+        rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__MSG_TIMED_OUT;
+        if (producer->conf.message_timeout_ms == 0 || w->since_us > oldest_us)
+            code = hand(w, held, RD_KAFKA_MSG_F_FREE);
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            held->value = held->headers = NULL; /* librdkafka's now */
+            let_go(w);
+            look_later(producer, HELD_LOOK_MS);
+            i++;
+            continue;
+        }
+        if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+            producer->stuck = true;
+            return;
+        }
+        bus_err(&ack.err, code, "cannot store the record");
+        settle(w, &ack);
+        if (producer->client != client)
+            return;
+    }
+}
+
+/* As the topic's partitions are known. */
+static void grow(struct bus_producer *producer, enum topic topic)
+{
+    int32_t partitions =
+        atomic_load_explicit(&producer->client->partitions[topic], memory_order_relaxed);
+    if (lanes_grow(&producer->lanes[topic], partitions))
+        producer->stuck = true;
+}
+
+static void unstick(struct bus_producer *producer)
+{
+    const struct client *client = producer->client;
+    for (enum topic topic = 0; topic < TOPIC_COUNT; topic++)
+        if (producer->lanes[topic].held > 0)
+            grow(producer, topic);
+    if (!producer->stuck)
+        return;
+    producer->stuck = false;
+    for (enum topic topic = 0; topic < TOPIC_COUNT; topic++)
+        for (size_t i = 0; i < producer->lanes[topic].count && producer->client == client; i++)
+            go_on(producer, topic, i);
 }
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
@@ -132,7 +276,11 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void 
         ack.unknown = rd_kafka_message_status(message) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
         bus_err(&ack.err, message->err, "cannot store the record");
     }
+    enum topic topic = w->topic;
+    size_t lane = w->lane;
     settle(w, &ack);
+    if (producer->client == client)
+        go_on(producer, topic, lane);
     if (++producer->served >= SERVE_MAX)
         rd_kafka_yield(rk);
 }
@@ -153,6 +301,8 @@ static bool serve(void *arg)
     producer->refs++;
     producer->served = 0;
     rd_kafka_poll(producer->client->rk, 0);
+    if (producer->client)
+        unstick(producer);
     bool more = producer->served >= SERVE_MAX && producer->client;
     if (!producer->freed)
         flush_all(producer);
@@ -193,14 +343,6 @@ static void on_look(void *arg)
         producer->look_after_ms = QUIET_MAX_MS;
     if (producer->look_after_ms)
         loop_timer_arm(producer->look, producer->look_after_ms);
-}
-
-static void look_later(struct bus_producer *producer)
-{
-    if (!producer->look || producer->look_after_ms)
-        return;
-    producer->look_after_ms = QUIET_MS;
-    loop_timer_arm(producer->look, QUIET_MS);
 }
 
 static void on_remake(void *arg)
@@ -305,17 +447,10 @@ static int check_room(const struct bus_producer *producer, struct err *err)
         return err_set(err, ERR_UNAVAILABLE, "the producer is being made anew");
     if (producer->count >= producer->conf.queue_max)
         return err_set(err, ERR_LIMIT, "%zu records wait to be stored already", producer->count);
+    if (producer->held_bytes >= HELD_MAX_BYTES)
+        return err_set(err, ERR_LIMIT, "%zu MiB wait to be stored already",
+                       producer->held_bytes >> 20);
     return 0;
-}
-
-/* The topic's handle when it is used first, else NULL: making one asks for the topic's leaders at
- * once; a record alone waits for that until a timer of a second has run out. */
-static rd_kafka_topic_t *introduce(struct bus_producer *producer, enum topic topic)
-{
-    if (producer->introduced[topic])
-        return NULL;
-    producer->introduced[topic] = true;
-    return rd_kafka_topic_new(producer->client->rk, producer->bus->names[topic], NULL);
 }
 
 int bus_produce_raw(struct bus_producer *producer, enum topic topic, int32_t partition,
@@ -325,36 +460,38 @@ int bus_produce_raw(struct bus_producer *producer, enum topic topic, int32_t par
 {
     if (check_room(producer, err) != 0)
         return -1;
+    struct lanes *lanes = &producer->lanes[topic];
     struct waiting *w = mem_alloc(sizeof(*w));
     *w = (struct waiting){.producer = producer, .topic = topic, .ack = ack, .arg = arg};
     w->since_us = clock_mono_us();
-    rd_kafka_headers_t *copy = copy_headers(headers, header_count);
-    rd_kafka_vu_t vus[] = {
-        {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = producer->bus->names[topic]},
-        {.vtype = RD_KAFKA_VTYPE_PARTITION,
-         .u.i32 = partition < 0 ? RD_KAFKA_PARTITION_UA : partition},
-        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
-        {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {.ptr = (void *)key, .size = key_len}},
-        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {.ptr = (void *)value, .size = value_len}},
-        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = w},
-        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = copy},
-    };
-    size_t count = sizeof(vus) / sizeof(*vus) - (copy ? 0 : 1);
-    rd_kafka_topic_t *handle = introduce(producer, topic);
-    rd_kafka_error_t *error = rd_kafka_produceva(producer->client->rk, vus, count);
-    if (handle)
-        rd_kafka_topic_destroy(handle);
-    if (error) {
-        bus_err(err, rd_kafka_error_code(error), "cannot produce");
-        rd_kafka_error_destroy(error);
-        if (copy)
-            rd_kafka_headers_destroy(copy);
-        free(w);
-        return -1;
+    grow(producer, topic);
+    if (partition >= 0 && lanes_grow(lanes, partition + 1)) /* no partitioner is asked */
+        producer->stuck = true;
+    w->lane = lanes_find(lanes, partition, key, key_len);
+    struct held record = {.lane = w->lane,
+                          .partition = partition,
+                          .key = (void *)key,
+                          .key_len = key_len,
+                          .value = (void *)value,
+                          .value_len = value_len,
+                          .headers = copy_headers(headers, header_count),
+                          .owner = w};
+    if (lanes_open(lanes, w->lane)) {
+        rd_kafka_resp_err_t code = hand(w, &record, RD_KAFKA_MSG_F_COPY);
+        if (code) {
+            bus_err(err, code, "cannot produce");
+            if (record.headers)
+                rd_kafka_headers_destroy(record.headers);
+            free(w);
+            return -1;
+        }
+    } else {
+        w->held = lanes_hold(lanes, &record);
+        producer->held_bytes += held_size(w->held);
     }
     LIST_INSERT_HEAD(&producer->waitings, w, link);
     producer->count++;
-    look_later(producer);
+    look_later(producer, w->held ? HELD_LOOK_MS : QUIET_MS);
     return 0;
 }
 

@@ -147,6 +147,77 @@ static void too_large_a_record_is_refused_at_once(void **state)
     side_down(&side);
 }
 
+#define KEYS 7
+
+struct order {
+    struct acks all;
+    int64_t last[KEYS];
+    bool broken;
+};
+
+struct in_order {
+    struct order *order;
+    int key;
+};
+
+static void on_ordered(const struct bus_ack *ack, void *arg)
+{
+    struct in_order *record = arg;
+    struct order *order = record->order;
+    order->broken |= ack->ok && ack->offset <= order->last[record->key];
+    order->last[record->key] = ack->offset;
+    on_ack(ack, &order->all);
+}
+
+/* More than may be on their way at once, from before the producer knows the topic's partitions. */
+static void many_at_once_are_stored_in_the_order_of_their_keys(void **state)
+{
+    struct cluster *cluster = *state;
+    const struct bus_producer_conf kinds[] = {{.quiet = false}, {.quiet = true}};
+    cluster_topic(cluster, TOPIC_SOURCE, 3);
+    for (size_t k = 0; k < 2; k++) {
+        struct side side;
+        struct order order = {.all = {.want = 1000}};
+        struct in_order records[1000];
+        memset(order.last, -1, sizeof(order.last));
+        side_up(&side, cluster, "test", "1");
+        struct bus_producer *producer = new_producer(side.bus, &kinds[k]);
+        for (int i = 0; i < 1000; i++) {
+            char key[16];
+            records[i] = (struct in_order){&order, i % KEYS};
+            snprintf(key, sizeof(key), "shop-%d", i % KEYS);
+            assert_int_equal(bus_produce_raw(producer, TOPIC_SOURCE, -1, key, strlen(key), "x", 1,
+                                             NULL, 0, on_ordered, &records[i], NULL),
+                             0);
+        }
+        wait_until(side.loop, &order.all.done, "acknowledgements");
+        assert_int_equal(order.all.ok, 1000);
+        if (cluster->real) /* a mock cluster's offsets are not always the records' */
+            assert_false(order.broken);
+        bus_producer_free(producer);
+        side_down(&side);
+    }
+}
+
+static void held_records_time_out_like_those_on_their_way(void **state)
+{
+    struct cluster *cluster = *state;
+    struct side side;
+    struct acks acks = {.want = 50};
+    struct bus_producer_conf conf = {.message_timeout_ms = 1500};
+    cluster_stores(cluster, false);
+    side_up(&side, cluster, "test", "1");
+    struct bus_producer *producer = new_producer(side.bus, &conf);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(put(producer, "a", "x", &acks, NULL), 0);
+    wait_until(side.loop, &acks.done, "failures");
+    assert_int_equal(acks.failed, 50);
+    assert_int_equal(bus_producer_waiting(producer), 0);
+    bus_producer_free(producer);
+    cluster_stores(cluster, true);
+    side_down(&side);
+}
+
 static void on_flushed(bool all, void *arg)
 {
     int *result = arg;
@@ -291,6 +362,8 @@ int main(void)
         cmocka_unit_test(a_quiet_producers_acknowledgements_come_though_nothing_wakes_the_loop),
         cmocka_unit_test(what_readers_would_refuse_is_not_produced),
         cmocka_unit_test(too_large_a_record_is_refused_at_once),
+        cmocka_unit_test(many_at_once_are_stored_in_the_order_of_their_keys),
+        cmocka_unit_test(held_records_time_out_like_those_on_their_way),
         cmocka_unit_test(a_flush_ends_when_all_is_settled),
         cmocka_unit_test(after_a_fatal_error_what_waits_is_unknown_and_the_owner_is_told_after),
         cmocka_unit_test(without_an_owner_for_it_a_new_producer_takes_over),
