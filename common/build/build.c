@@ -85,6 +85,7 @@ static void build_free(struct build *build)
     if (build->planned)
         plan_release(&build->plan);
     strv_release(&build->texts);
+    strv_release(&build->users);
     free(build->failure.reason);
     free(build->failure.command);
     free(build->reason);

@@ -68,10 +68,12 @@ struct build_wish {
 
 /* How a command ended. */
 struct build_exit {
-    int code;          /* 0 to 255; 128 + signal when a signal ended the shell */
-    const char *limit; /* the reason when a limit ended it, else NULL; valid during the call */
-    struct err err;    /* code other than ERR_NONE: the place failed, nothing can run in it; the
-                          build is given back to be tried again, here or elsewhere */
+    int code;            /* 0 to 255; 128 + signal when a signal ended the shell */
+    const char *limit;   /* the reason when a limit ended it, else NULL; valid during the call */
+    const char *refused; /* why script.users' one cannot be had, so that it did not run, else NULL;
+                            valid during the call */
+    struct err err;      /* code other than ERR_NONE: the place failed, nothing can run in it; the
+                            build is given back to be tried again, here or elsewhere */
 };
 
 /* What the processes of a place took; 0: not known. */
@@ -88,6 +90,11 @@ struct build_script {
     const struct strv *texts;  /* the commands, one shell for all: a `cd` or a variable lasts;
                                   behind those of plan.h up to two that evaluate texts of the
                                   buildspec, asked for before the first and after the last */
+    const struct strv *users;  /* of `texts`, who runs each: a name of /etc/passwd inside, as it is
+                                  by then; "" is who ran the last one, root at first. A command of
+                                  another user runs in a new shell with the exported variables
+                                  (HOME and USER are the user's) and the working folder of the old
+                                  one. All root, unless ops.users */
     const struct strv *export; /* names that export_variables() asks for; valid identifiers */
     bool separate;             /* each command in a shell of its own, which begins as the first
                                   one began (version 0.1) */
@@ -118,6 +125,7 @@ struct build_place {
 
 struct build_driver_ops {
     const char *name; /* sandbox, docker, kubernetes */
+    bool users;       /* commands can run as other users than root (script.users) */
 
     /* Ready or soon; its folder is there at once, with the parts above, empty. ERR_INVALID: it can
      * never be had (the build fails, with the message); another error: not now. */

@@ -8,7 +8,8 @@
 #include "gantry/v1/request.pb-c.h"
 #include "sandbox/shell.h"
 
-#define SHARED_FIRST SANDBOX_SHARED "/containers" /* before a docker that may be installed */
+#define SHARED_FIRST                                                                               \
+    SANDBOX_SHARED "/containers" /* docker, useradd: before those that are installed */
 #define SHARED_CERTS SANDBOX_SHARED "/certs"
 
 struct sandbox_driver {
@@ -93,8 +94,10 @@ static void on_done(struct shell *shell, const struct shell_exit *result, void *
     (void)shell;
     if (place->stopping)
         return;
-    const struct build_exit out = {
-        .code = result->code, .limit = result->limit, .err = result->err};
+    const struct build_exit out = {.code = result->code,
+                                   .limit = result->limit,
+                                   .refused = result->refused,
+                                   .err = result->err};
     place->done(&out, place->arg);
 }
 
@@ -105,6 +108,7 @@ static int open_shell(struct build_place *base, const struct build_script *scrip
                                     .env = script->env,
                                     .dir = SANDBOX_SRC,
                                     .texts = script->texts,
+                                    .users = script->users,
                                     .export = script->export,
                                     .separate = script->separate,
                                     .on_output = on_output,
@@ -191,6 +195,7 @@ static void free_driver(struct build_driver *base)
 }
 
 static const struct build_driver_ops ops = {.name = "sandbox",
+                                            .users = true,
                                             .take = take,
                                             .base_env = base_env,
                                             .open = open_shell,
@@ -263,6 +268,36 @@ static int put_tools(const struct build_shared *shared, struct err *err)
     return rc;
 }
 
+/* Of /etc the files that tell of users and groups are the build's, but not the folder, in which
+ * these programs want to make files: so they work on copies. */
+static const char accounts[] =
+    "#!/bin/sh\n"
+    "set -e\n"
+    "copy=$(mktemp -d)\n"
+    "trap 'rm -rf \"$copy\"' EXIT\n"
+    "homes=" SANDBOX_BUILD "/.homes\n"
+    "mkdir -p \"$copy/etc\" \"$homes\"\n"
+    "ln -s \"$homes\" \"$copy/home\"\n"
+    "cp /etc/passwd /etc/group \"$copy/etc\"\n"
+    "[ ! -f /etc/login.defs ] || cp /etc/login.defs \"$copy/etc\"\n"
+    "/usr/sbin/\"${0##*/}\" --prefix \"$copy\" \"$@\"\n"
+    "cat \"$copy/etc/passwd\" >/etc/passwd\n"
+    "cat \"$copy/etc/group\" >/etc/group\n"
+    "for home in \"$homes\"/*; do\n"
+    "[ ! -d \"$home\" ] || [ -e \"/home/${home##*/}\" ] || ln -s \"$home\" /home/\n"
+    "done\n";
+
+static int put_accounts(const struct build_shared *shared, struct err *err)
+{
+    static const char *const names[] = {"useradd", "usermod", "groupadd"};
+    char *dir = mem_printf("%s/containers", shared->dir);
+    int rc = file_mkdirs(dir, 0755, err);
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names) && rc == 0; i++)
+        rc = put_shared(dir, names[i], accounts, 0755, err);
+    free(dir);
+    return rc;
+}
+
 static int put_docker(const struct build_shared *shared, struct err *err)
 {
     char *dir = mem_printf("%s/containers", shared->dir);
@@ -287,7 +322,8 @@ int build_sandbox_shared(const struct build_shared *shared, struct err *err)
                    "[storage]\ndriver = \"vfs\"\nrunroot = \"/run/containers/storage\"\n"
                    "graphroot = \"" SANDBOX_BUILD "/.containers\"\n",
                    0644, err) < 0 ||
-        put_registries(shared, err) < 0 || put_certs(shared, err) < 0 || put_tools(shared, err) < 0)
+        put_registries(shared, err) < 0 || put_certs(shared, err) < 0 ||
+        put_tools(shared, err) < 0 || put_accounts(shared, err) < 0)
         return -1;
     return put_docker(shared, err);
 }

@@ -68,6 +68,7 @@ struct build {
     struct plan plan;
     bool planned;
     struct strv texts; /* the plan's, then those of values.c */
+    struct strv users; /* who runs them, as build_script has it */
     /* What was asked of the place is answered; NULL: nothing was. */
     void (*answered)(struct build *build, const struct build_exit *result);
     struct phase_record phases[PHASE_COUNT];

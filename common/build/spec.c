@@ -101,20 +101,21 @@ static int refuse(const struct build *build, int line, const char *what, struct 
     return err_set(err, ERR_INVALID, "%s:%d: %s", build->request->build->buildspec, line, what);
 }
 
-/* The place's only user is root: of the sandbox, a container, never of the host. */
+/* Whether the user is there is known when its phase begins: commands may add it. */
 static int check_users(const struct build *build, struct err *err)
 {
     const struct buildspec *spec = build->spec;
-    for (int p = 0; p < BUILDSPEC_PHASES; p++) {
+    const struct build_driver_ops *ops = build->place->ops;
+    for (int p = 0; p < BUILDSPEC_PHASES && !ops->users; p++) {
         const struct buildspec_phase *phase = &spec->phases[p];
         const char *user = buildspec_run_as(spec, (enum buildspec_phase_name)p);
-        char what[160];
+        char what[200];
         if (!phase->present || str_eq(user, "root"))
             continue;
         snprintf(what, sizeof(what),
-                 "run-as: the commands can't run as '%.40s': a build has no other user than root, "
-                 "who is root inside alone",
-                 user);
+                 "run-as: the commands can't run as '%.40s': the driver %s runs all as the place's "
+                 "root",
+                 user, ops->name);
         return refuse(build, phase->run_as ? phase->run_as_line : spec->lines.run_as, what, err);
     }
     return 0;

@@ -22,6 +22,20 @@ static void tell_status(struct build *build, const char *command, int code)
     free(text);
 }
 
+/* Nothing ran, so no rule of a failed command applies: the build is at its end. */
+static void refuse_user(struct build *build, const char *why)
+{
+    const struct buildspec *spec = build->spec;
+    const struct buildspec_phase *phase = &spec->phases[build->plan.phase];
+    char *reason = mem_printf(
+        "%s:%d: run-as: the commands of %s can't run as '%s': %s", build->request->build->buildspec,
+        phase->run_as ? phase->run_as_line : spec->lines.run_as,
+        phase_name(phase_of(build->plan.phase)), buildspec_run_as(spec, build->plan.phase), why);
+    build_mark(build, "%s", reason);
+    build_fail(build, phase_of(build->plan.phase), reason, NULL, 0);
+    free(reason);
+}
+
 static void on_command(struct build *build, const struct build_exit *result)
 {
     const char *text = build->plan.texts.items[build->plan.next];
@@ -32,6 +46,10 @@ static void on_command(struct build *build, const struct build_exit *result)
     if (result->limit) {
         build_mark(build, "%s", result->limit);
         build_fail(build, phase_of(build->plan.phase), result->limit, text, result->code);
+        return;
+    }
+    if (result->refused) {
+        refuse_user(build, result->refused);
         return;
     }
     plan_ended(&build->plan, result->code);
@@ -105,6 +123,7 @@ static int open_place(struct build *build, struct err *err)
                                                                                       : "/bin/sh",
                                         .env = &env,
                                         .texts = &build->texts,
+                                        .users = &build->users,
                                         .export = &names,
                                         .separate = build->plan.separate_shells,
                                         .spec = build->spec,
@@ -155,8 +174,10 @@ static void on_secrets(struct build *build)
 {
     plan_init(&build->plan, build->spec);
     build->planned = true;
-    for (size_t i = 0; i < build->plan.texts.count; i++)
+    for (size_t i = 0; i < build->plan.texts.count; i++) {
         strv_add(&build->texts, build->plan.texts.items[i]);
+        strv_add(&build->users, build->plan.users.items[i]);
+    }
     values_prepare(build);
     begin_commands(build);
 }

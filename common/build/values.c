@@ -3,8 +3,11 @@
  * for each value (so quotes are what they are, and nothing is split), written to a file beside the
  * source that is read as all of a build's files are. No text of the buildspec gets anywhere but
  * into a shell that runs the same author's commands anyway. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/id.h"
@@ -93,6 +96,18 @@ static char *text_of(const struct asked *asked, const struct build_paths *paths)
     return buf_detach(&out);
 }
 
+/* Whoever runs the last command may write it, and nobody but root may make a file there. */
+static void make_file(const struct build *build)
+{
+    char *path = mem_printf("%s/" VALUE_FILE, build->place->dir);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0) {
+        (void)fchmod(fd, 0666);
+        close(fd);
+    }
+    free(path);
+}
+
 void values_prepare(struct build *build)
 {
     struct values *values = mem_alloc(sizeof(*values));
@@ -104,9 +119,12 @@ void values_prepare(struct build *build)
             continue;
         char *text = text_of(asked, &build->place->paths);
         strv_add(&build->texts, text);
+        strv_add(&build->users, ""); /* in the state that the commands left it in */
         free(text);
     }
     build->values = values;
+    if (values_wanted(build, VALUES_BEFORE) || values_wanted(build, VALUES_AFTER))
+        make_file(build);
 }
 
 bool values_wanted(const struct build *build, enum values_when when)

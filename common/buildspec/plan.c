@@ -17,12 +17,15 @@ void plan_init(struct plan *plan, const struct buildspec *spec)
         for (size_t i = 0; i < phase->finally.count; i++)
             strv_add(&plan->texts, phase->finally.items[i]);
         plan->end[p] = plan->texts.count;
+        while (plan->users.count < plan->texts.count)
+            strv_add(&plan->users, buildspec_run_as(spec, (enum buildspec_phase_name)p));
     }
 }
 
 void plan_release(struct plan *plan)
 {
     strv_release(&plan->texts);
+    strv_release(&plan->users);
 }
 
 bool plan_succeeding(const struct plan *plan)

@@ -35,6 +35,7 @@ struct plan_step {
 struct plan {
     const struct buildspec *spec;
     struct strv texts; /* all commands: those of install, its finally, those of pre_build ... */
+    struct strv users; /* who runs each of them: a Linux user's name */
     size_t first[BUILDSPEC_PHASES];         /* in texts */
     size_t first_finally[BUILDSPEC_PHASES]; /* in texts */
     size_t end[BUILDSPEC_PHASES];           /* in texts */

@@ -116,6 +116,9 @@ void box_destroy(struct sandbox *box, unsigned *tries);
 /* ---- view.c ---- */
 /* bubblewrap's arguments for a sandbox whose folders are below `dir`; 0 or -1 (too long). */
 int view_arguments(const struct sandbox_pool *pool, const char *dir, struct wire_packet *packet);
+/* The files of users and groups that a sandbox has copies of, below its folder; ended by NULL. */
+extern const char *const view_accounts[];
+bool view_has_account(const char *path); /* a regular file here */
 /* What to hide, as it is on this host. */
 void view_init(struct sandbox_pool *pool, const struct strv *hide);
 /* Adds what the reader can do about it to a failure that the kernel or bubblewrap reported. */

@@ -23,6 +23,7 @@
 #define CGROUP_TRIES   100
 #define USAGE_WAIT_MS  5000
 #define REFILL_MS      5
+#define ACCOUNTS_MAX   (1024 * 1024)
 
 /* ---- making one ---- */
 
@@ -32,7 +33,7 @@ static int make_folders(struct sandbox *box, struct err *err)
         const char *name;
         mode_t mode;
     } folders[] = {{"", 0700},      {"/build", 0755},   {"/build/src", 0755}, {"/home", 0700},
-                   {"/tmp", 01777}, {"/vartmp", 01777}, {"/run", 0755}};
+                   {"/tmp", 01777}, {"/vartmp", 01777}, {"/run", 0755},       {"/etc", 0755}};
     for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
         char *path = mem_printf("%s%s", box->dir, folders[i].name);
         int rc = mkdir(path, 0700);
@@ -45,6 +46,24 @@ static int make_folders(struct sandbox *box, struct err *err)
             return -1;
     }
     return 0;
+}
+
+/* Commands may add users to them: the host's /etc is read-only. */
+static int copy_accounts(struct sandbox *box, struct err *err)
+{
+    struct buf text;
+    int rc = 0;
+    for (size_t i = 0; view_accounts[i] && rc == 0; i++) {
+        if (!view_has_account(view_accounts[i]))
+            continue;
+        char *path = mem_printf("%s%s", box->dir, view_accounts[i]);
+        rc = file_read(&text, view_accounts[i], ACCOUNTS_MAX, err);
+        if (rc == 0)
+            rc = file_write(path, text.data, text.len, 0644, err);
+        buf_release(&text);
+        free(path);
+    }
+    return rc;
 }
 
 static void box_free(struct sandbox *box)
@@ -80,7 +99,7 @@ struct sandbox *box_new(struct sandbox_pool *pool, struct err *err)
     snprintf(box->name, sizeof(box->name), "%.16s", random);
     box->dir = mem_printf("%s/%s", pool->dir, box->name);
     LIST_INSERT_HEAD(&pool->all, box, link);
-    if (make_folders(box, err) < 0) {
+    if (make_folders(box, err) < 0 || copy_accounts(box, err) < 0) {
         box_free(box);
         return NULL;
     }

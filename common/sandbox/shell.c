@@ -14,19 +14,28 @@
 #define DRAIN_MAX    (1024 * 1024) /* of what others in the sandbox may go on writing */
 #define EXPORTED_MAX (64 * 1024)
 #define COMMANDS     "run/c"
+#define LEFT         "run/left" /* what a shell leaves to the next; its users write there */
+#define LEFT_INSIDE  SANDBOX_RUN "/left"
+#define SAVE         "export -p >|" LEFT_INSIDE "/state; pwd >|" LEFT_INSIDE "/dir"
+#define ROOT         "root"
 
 /* Reads which command to run from descriptor 8 and writes its status to 9; both are closed in the
- * commands. `.` keeps `cd` and variables; a command that ends the shell leaves its state behind. */
+ * commands. `.` keeps `cd` and variables; a shell that ends leaves its state behind: a command
+ * ended it, or the next one is another user's, to whom HOME and USER are not passed on ("new"). */
 static const char driver[] =
-    "[ -f " SANDBOX_RUN "/state ] && . " SANDBOX_RUN "/state && rm -f " SANDBOX_RUN "/state\n"
-    "[ -f " SANDBOX_RUN "/dir ] && IFS= read -r GANTRY_DIR <" SANDBOX_RUN "/dir &&"
-    " cd \"$GANTRY_DIR\" && rm -f " SANDBOX_RUN "/dir\n"
-    "unset GANTRY_DIR\n"
-    "trap 'export -p >" SANDBOX_RUN "/state; pwd >" SANDBOX_RUN "/dir' EXIT\n"
+    "GANTRY_HOME=$HOME GANTRY_USER=$USER\n"
+    "[ -f " LEFT_INSIDE "/state ] && . " LEFT_INSIDE "/state\n"
+    "[ \"$1\" = new ] && HOME=$GANTRY_HOME USER=$GANTRY_USER\n"
+    "[ -f " LEFT_INSIDE "/dir ] && IFS= read -r GANTRY_DIR <" LEFT_INSIDE "/dir &&"
+    " cd \"$GANTRY_DIR\"\n"
+    "rm -f " LEFT_INSIDE "/state " LEFT_INSIDE "/dir\n"
+    "unset GANTRY_DIR GANTRY_HOME GANTRY_USER\n"
+    "set --\n"
+    "trap '" SAVE "' EXIT\n"
     "while IFS=' ' read -r GANTRY_NEXT CODEBUILD_BUILD_SUCCEEDING <&8; do\n"
     ". " SANDBOX_RUN "/c/\"$GANTRY_NEXT\" 8<&- 9>&-\n"
     "echo \"$?\" >&9\n"
-    "done\n"
+    "done\n" SAVE "\n"
     "trap - EXIT\n";
 
 /* The same with a subshell for each command, which leaves nothing behind. */
@@ -36,15 +45,47 @@ static const char separate_driver[] =
     "echo \"$?\" >&9\n"
     "done\n";
 
+/* `as USER SHELL new`: becomes a user and runs the driver, or writes to 9 why it cannot. A home
+ * that is not there is made where there is room. */
+static const char as[] =
+    "IFS=: read -r GANTRY_USER GANTRY_X GANTRY_UID GANTRY_GID GANTRY_X HOME GANTRY_X <<EOF\n"
+    "$(getent passwd \"$1\")\n"
+    "EOF\n"
+    "[ \"$GANTRY_USER\" = \"$1\" ] || { echo no-user >&9; exit 1; }\n"
+    "setpriv --reuid \"$GANTRY_UID\" --regid \"$GANTRY_GID\" --init-groups true 2>/dev/null ||"
+    " { echo no-ids >&9; exit 1; }\n"
+    "if [ ! -d \"$HOME\" ]; then\n"
+    "mkdir -p " SANDBOX_BUILD "/.homes/\"$1\"\n"
+    "chown \"$GANTRY_UID:$GANTRY_GID\" " SANDBOX_BUILD "/.homes/\"$1\"\n"
+    "ln -s " SANDBOX_BUILD "/.homes/\"$1\" \"$HOME\" 2>/dev/null ||"
+    " HOME=" SANDBOX_BUILD "/.homes/$1\n"
+    "fi\n"
+    "export HOME USER=\"$1\"\n"
+    "exec setpriv --reuid \"$GANTRY_UID\" --regid \"$GANTRY_GID\" --init-groups \"$2\" " SANDBOX_RUN
+    "/driver $3\n";
+
+/* What `as` writes. */
+static const struct {
+    const char *word, *reason;
+} refusals[] = {
+    {"no-user", "there is no such user in the build's /etc/passwd"},
+    {"no-ids", "its ids are not among those that the sandbox has"},
+};
+
 struct shell {
     struct loop *loop;
     struct sandbox *sandbox;
     struct shell_conf conf;
     char *program, *dir;
     struct strv env;
-    bool alive; /* the shell process */
-    bool busy;  /* a command runs */
-    int output; /* -1: none */
+    struct strv users; /* of the texts */
+    const char *user;  /* who the shell is */
+    bool alive;        /* the shell process */
+    bool busy;         /* a command runs */
+    char next[64];     /* the line that a new shell is sent once the old one has ended; "" */
+    const char *next_user;
+    int output;     /* -1: none */
+    int output_end; /* the commands', kept: what an ended shell left may go on writing */
     int control;
     int status;
     struct loop_fd *output_watch, *status_watch;
@@ -83,20 +124,40 @@ static char *export_script(const struct strv *names)
     for (size_t i = 0; names && i < names->count; i++)
         buf_addf(&script, "[ \"${%s+x}\" ] && printf '%%s=%%s\\0' %s \"$%s\"\n", names->items[i],
                  names->items[i], names->items[i]);
-    buf_adds(&script, ":; } >" SANDBOX_RUN "/exported\n");
+    buf_adds(&script, ":; } >|" LEFT_INSIDE "/exported\n");
     return buf_detach(&script);
+}
+
+static int make_folder(const struct shell *shell, const char *name, mode_t mode, struct err *err)
+{
+    char *dir = mem_printf("%s/%s", sandbox_dir(shell->sandbox), name);
+    int rc = (mkdir(dir, 0755) != 0 && errno != EEXIST) || chmod(dir, mode) != 0
+                 ? err_errno(err, errno, "cannot make the folder '%s'", dir)
+                 : 0;
+    free(dir);
+    return rc;
+}
+
+static bool has_others(const struct strv *users)
+{
+    for (size_t i = 0; users && i < users->count; i++) {
+        if (!str_empty(users->items[i]) && !str_eq(users->items[i], ROOT))
+            return true;
+    }
+    return false;
 }
 
 static int write_files(struct shell *shell, const struct shell_conf *conf, struct err *err)
 {
     char name[64];
-    char *dir = mem_printf("%s/" COMMANDS, sandbox_dir(shell->sandbox));
-    int rc = mkdir(dir, 0755) != 0 && errno != EEXIST
-                 ? err_errno(err, errno, "cannot make the folder '%s'", dir)
-                 : 0;
-    free(dir);
+    const bool others = has_others(conf->users);
+    int rc = make_folder(shell, COMMANDS, 0755, err);
+    if (rc == 0)
+        rc = make_folder(shell, LEFT, others ? 0777 : 0755, err);
     if (rc == 0)
         rc = write_file(shell, "run/driver", conf->separate ? separate_driver : driver, err);
+    if (rc == 0 && others)
+        rc = write_file(shell, "run/as", as, err);
     for (size_t i = 0; i < conf->texts->count && rc == 0; i++) {
         snprintf(name, sizeof(name), COMMANDS "/%zu", i);
         rc = write_file(shell, name, conf->texts->items[i], err);
@@ -166,10 +227,18 @@ static void done(struct shell *shell, const struct shell_exit *result)
     shell->conf.on_done(shell, result, shell->conf.arg);
 }
 
+static void refused(struct shell *shell, const char *word)
+{
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
+        if (str_eq(word, refusals[i].word))
+            done(shell, &(struct shell_exit){.code = -1, .refused = refusals[i].reason});
+    }
+}
+
 static void on_status(int what, void *arg)
 {
     struct shell *shell = arg;
-    char text[64];
+    char text[64], word[16];
     int64_t code;
     (void)what;
     ssize_t n = read(shell->status, text, sizeof(text));
@@ -186,23 +255,33 @@ static void on_status(int what, void *arg)
         return;
     *end = '\0';
     bool good = str_to_i64(shell->line.data, &code) == 0 && code >= 0 && code <= 255;
+    snprintf(word, sizeof(word), "%s", shell->line.data);
     buf_reset(&shell->line);
-    if (good && shell->busy)
+    if (!shell->busy)
+        return;
+    if (good)
         done(shell, &(struct shell_exit){.code = (int)code});
+    else
+        refused(shell, word);
 }
 
+static void close_end(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* All but the output, which is of every shell. */
 static void close_channels(struct shell *shell)
 {
-    loop_fd_free(shell->output_watch);
     loop_fd_free(shell->status_watch);
-    shell->output_watch = shell->status_watch = NULL;
-    int *const fds[] = {&shell->output, &shell->control, &shell->status};
-    for (size_t i = 0; i < 3; i++) {
-        if (*fds[i] >= 0)
-            close(*fds[i]);
-        *fds[i] = -1;
-    }
+    shell->status_watch = NULL;
+    close_end(&shell->control);
+    close_end(&shell->status);
 }
+
+static void start(struct shell *shell, const char *line);
 
 /* The status of a command can be in the pipe when the shell has ended after it. */
 static void on_shell_exit(struct sandbox *sandbox, const struct sandbox_exit *result, void *arg)
@@ -212,101 +291,125 @@ static void on_shell_exit(struct sandbox *sandbox, const struct sandbox_exit *re
     shell->alive = false;
     if (!shell->busy)
         return;
+    if (shell->next[0] && result->err.code == ERR_NONE && !result->limit) {
+        start(shell, shell->next);
+        return;
+    }
     struct shell_exit out = {.code = result->signo ? 128 + result->signo : result->code,
                              .limit = result->limit,
                              .err = result->err};
     done(shell, &out);
 }
 
-static int open_channels(struct shell *shell, int theirs[3], struct err *err)
+static int open_output(struct shell *shell, struct err *err)
 {
-    int out[2], control[2], status[2];
+    int out[2];
     if (pipe2(out, O_CLOEXEC) != 0)
         return err_errno(err, errno, "pipe");
-    if (pipe2(control, O_CLOEXEC) != 0) {
-        close(out[0]);
-        close(out[1]);
+    fcntl(out[0], F_SETFL, O_NONBLOCK);
+    /* A command should not wait for each turn of the loop; where Linux allows no more, it does. */
+    (void)fcntl(out[0], F_SETPIPE_SZ, PIPE_SIZE);
+    (void)fchmod(out[1], 0622); /* any user of the build may open /dev/stdout */
+    shell->output = out[0];
+    shell->output_end = out[1];
+    if (!shell->paused)
+        shell->output_watch = loop_fd_new(shell->loop, shell->output, LOOP_READ, on_output, shell);
+    return 0;
+}
+
+static int open_channels(struct shell *shell, int theirs[2], struct err *err)
+{
+    int control[2], status[2];
+    if (shell->output < 0 && open_output(shell, err) < 0)
+        return -1;
+    if (pipe2(control, O_CLOEXEC) != 0)
         return err_errno(err, errno, "pipe");
-    }
     if (pipe2(status, O_CLOEXEC) != 0) {
-        close(out[0]);
-        close(out[1]);
         close(control[0]);
         close(control[1]);
         return err_errno(err, errno, "pipe");
     }
-    fcntl(out[0], F_SETFL, O_NONBLOCK);
     fcntl(status[0], F_SETFL, O_NONBLOCK);
-    /* A command should not wait for each turn of the loop; where Linux allows no more, it does. */
-    (void)fcntl(out[0], F_SETPIPE_SZ, PIPE_SIZE);
-    shell->output = out[0];
     shell->control = control[1];
     shell->status = status[0];
-    theirs[0] = out[1];
-    theirs[1] = control[0];
-    theirs[2] = status[1];
+    theirs[0] = control[0];
+    theirs[1] = status[1];
     return 0;
 }
 
 static int start_process(struct shell *shell, struct err *err)
 {
-    int theirs[3] = {-1, -1, -1};
+    int theirs[2] = {-1, -1};
+    const bool changed = !str_eq(shell->user, shell->next_user);
+    const char *how = changed ? "new" : NULL;
     close_channels(shell);
     buf_reset(&shell->line);
     if (open_channels(shell, theirs, err) < 0)
         return -1;
-    const char *const argv[] = {shell->program, SANDBOX_RUN "/driver", NULL};
-    const struct sandbox_exec exec = {.argv = argv,
+    shell->user = shell->next_user;
+    const char *const plain[] = {shell->program, SANDBOX_RUN "/driver", how, NULL};
+    const char *const other[] = {"/bin/sh", SANDBOX_RUN "/as", shell->user, shell->program, how,
+                                 NULL};
+    const struct sandbox_exec exec = {.argv = str_eq(shell->user, ROOT) ? plain : other,
                                       .env = (const char *const *)shell->env.items,
                                       .cwd = shell->dir,
-                                      .output = theirs[0],
-                                      .control = theirs[1],
-                                      .status = theirs[2],
+                                      .output = shell->output_end,
+                                      .control = theirs[0],
+                                      .status = theirs[1],
                                       .on_exit = on_shell_exit,
                                       .arg = shell};
     int rc = sandbox_run(shell->sandbox, &exec, err);
-    for (size_t i = 0; i < 3; i++)
-        close(theirs[i]);
+    close(theirs[0]);
+    close(theirs[1]);
     if (rc == 0) {
         shell->alive = true;
-        if (!shell->paused)
-            shell->output_watch =
-                loop_fd_new(shell->loop, shell->output, LOOP_READ, on_output, shell);
         shell->status_watch = loop_fd_new(shell->loop, shell->status, LOOP_READ, on_status, shell);
     }
     return rc;
 }
 
-static void send(struct shell *shell, const char *name, bool succeeding)
+/* The line goes to the shell that is there, else to a new one. */
+static void start(struct shell *shell, const char *line)
 {
-    char line[64];
     struct shell_exit failed = {.code = -1};
-    shell->busy = true;
     if (!shell->alive && start_process(shell, &failed.err) < 0) {
+        shell->next[0] = '\0';
         done(shell, &failed);
         return;
     }
-    int n = snprintf(line, sizeof(line), "%s %d\n", name, succeeding ? 1 : 0);
     /* A pipe takes so little at once; if the shell just died, on_shell_exit() tells. */
-    (void)!write(shell->control, line, (size_t)n);
+    (void)!write(shell->control, line, strlen(line));
+    shell->next[0] = '\0';
+}
+
+/* `user`: "" for who the shell is. */
+static void send(struct shell *shell, const char *name, const char *user, bool succeeding)
+{
+    shell->busy = true;
+    shell->next_user = *user ? user : shell->user;
+    snprintf(shell->next, sizeof(shell->next), "%s %d\n", name, succeeding ? 1 : 0);
+    if (shell->alive && !str_eq(shell->user, shell->next_user))
+        close_end(&shell->control); /* it leaves what lasts, and ends */
+    else
+        start(shell, shell->next);
 }
 
 void shell_run(struct shell *shell, size_t index, bool succeeding)
 {
     char name[24];
     snprintf(name, sizeof(name), "%zu", index);
-    send(shell, name, succeeding);
+    send(shell, name, index < shell->users.count ? shell->users.items[index] : "", succeeding);
 }
 
 void shell_export(struct shell *shell)
 {
-    send(shell, "export", true);
+    send(shell, "export", "", true);
 }
 
 int shell_exported(struct shell *shell, struct strv *out, struct err *err)
 {
     struct buf text;
-    if (sandbox_read_file(shell->sandbox, "run/exported", EXPORTED_MAX, &text, err) < 0)
+    if (sandbox_read_file(shell->sandbox, LEFT "/exported", EXPORTED_MAX, &text, err) < 0)
         return -1;
     for (size_t at = 0; at < text.len; at += strlen(text.data + at) + 1)
         strv_add(out, text.data + at);
@@ -323,7 +426,10 @@ int shell_new(struct shell **out, struct loop *loop, struct sandbox *sandbox,
     shell->conf = *conf;
     shell->program = mem_strdup(conf->program);
     shell->dir = mem_strdup(conf->dir);
-    shell->output = shell->control = shell->status = -1;
+    shell->output = shell->output_end = shell->control = shell->status = -1;
+    shell->user = ROOT;
+    for (size_t i = 0; conf->users && i < conf->users->count; i++)
+        strv_add(&shell->users, conf->users->items[i]);
     shell->read_buffer = mem_alloc(READ_SIZE);
     buf_init(&shell->line, 256);
     for (size_t i = 0; i < conf->env->count; i++)
@@ -341,8 +447,12 @@ void shell_free(struct shell *shell)
     if (!shell)
         return;
     close_channels(shell);
+    loop_fd_free(shell->output_watch);
+    close_end(&shell->output);
+    close_end(&shell->output_end);
     buf_release(&shell->line);
     strv_release(&shell->env);
+    strv_release(&shell->users);
     free(shell->read_buffer);
     free(shell->program);
     free(shell->dir);

@@ -1,8 +1,8 @@
 /* One shell in a sandbox that runs commands one after the other, so that a `cd` or a variable lasts
  * (buildspec 0.2). A command that ends the shell itself (`exit 3`, `set -e`) ends with its status;
  * the next command runs in a new shell that takes over exported variables and the working folder.
- * Or each command in a shell of its own, to which nothing lasts (buildspec 0.1). Loop thread only.
- */
+ * So does a command of another user. Or each command in a shell of its own, to which nothing lasts
+ * (buildspec 0.1). Loop thread only. */
 #ifndef GANTRY_SANDBOX_SHELL_H
 #define GANTRY_SANDBOX_SHELL_H
 
@@ -11,9 +11,10 @@
 struct shell;
 
 struct shell_exit {
-    int code;          /* of the command; 128 + signal when a signal ended the shell */
-    const char *limit; /* the reason when a limit ended it, else NULL */
-    struct err err;    /* code other than ERR_NONE: the sandbox failed, nothing can run in it */
+    int code;            /* of the command; 128 + signal when a signal ended the shell */
+    const char *limit;   /* the reason when a limit ended it, else NULL */
+    const char *refused; /* why its user cannot be had, so that it did not run, else NULL */
+    struct err err;      /* code other than ERR_NONE: the sandbox failed, nothing can run in it */
 };
 
 struct shell_conf {
@@ -21,6 +22,8 @@ struct shell_conf {
     const struct strv *env;    /* NAME=value; copied */
     const char *dir;           /* inside, where it begins */
     const struct strv *texts;  /* all commands that it may be told to run */
+    const struct strv *users;  /* who runs each of them: names of /etc/passwd inside; "" is who ran
+                                  the last one, root at first. NULL: root; copied */
     const struct strv *export; /* names that shell_exported() asks for; valid identifiers */
     bool separate;             /* each command begins as the first: its folder, its variables */
     /* Output as it comes. False: stop reading until shell_resume(). */

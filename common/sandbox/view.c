@@ -16,6 +16,14 @@
 static const char *const replaced[] = {"/home",    "/root", "/run", "/tmp",
                                        "/var/tmp", "/dev",  "/proc"};
 
+const char *const view_accounts[] = {"/etc/passwd", "/etc/group", NULL};
+
+bool view_has_account(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 static bool is_replaced(const char *path)
 {
     for (size_t i = 0; i < sizeof(replaced) / sizeof(*replaced); i++) {
@@ -121,6 +129,10 @@ int view_arguments(const struct sandbox_pool *pool, const char *dir, struct wire
     rc |= add_bind(packet, dir, "tmp", "/tmp");
     rc |= add_bind(packet, dir, "vartmp", "/var/tmp");
     rc |= add_bind(packet, dir, "run", SANDBOX_RUN);
+    for (size_t i = 0; view_accounts[i]; i++) {
+        if (view_has_account(view_accounts[i]))
+            rc |= add_bind(packet, dir, view_accounts[i] + 1, view_accounts[i]);
+    }
     if (pool->shared)
         rc |= ADD("--ro-bind", pool->shared, SANDBOX_SHARED);
     if (pool->resolv_conf)

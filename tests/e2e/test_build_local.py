@@ -160,6 +160,48 @@ def test_env_wins_over_the_buildspec_and_takes_values_from_here(folder):
     assert "\n1 2,spec,from here,x=y\n" in done.stdout
 
 
+def test_a_phase_runs_as_a_user_that_an_earlier_one_made(folder):
+    (folder / "buildspec.yml").write_text("""\
+version: 0.2
+env: {exported-variables: [WHO]}
+phases:
+  install:
+    commands:
+      - useradd --create-home --shell /bin/bash ci
+      - export GIVEN=by-root; mkdir out && chown ci out && cd out
+  build:
+    run-as: ci
+    commands:
+      - echo "$(whoami) $GIVEN $PWD $HOME"; echo made >file; export WHO=$(whoami)
+      - touch ../no 2>/dev/null || echo the source is not theirs
+    finally: [ls -l ~/.profile]
+  post_build:
+    commands: [echo "$(whoami) $WHO $(stat -c %U file)"]
+artifacts: {files: [out/*], name: of-$WHO}
+""")
+    done = build(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ci by-root /home/build/src/out /home/ci\n" in done.stdout
+    assert "the source is not theirs\n" in done.stdout
+    assert "\nroot ci ci\n" in done.stdout and "WHO=ci" in done.stdout
+
+
+def test_a_user_that_is_not_there_fails_the_build_with_file_and_line(folder):
+    (folder / "buildspec.yml").write_text("""\
+version: 0.2
+phases:
+  install: {commands: [echo first]}
+  build:
+    run-as: nobody-knows
+    commands: [echo never]
+  post_build: {commands: [echo never]}
+""")
+    done = build(folder)
+    assert done.returncode == 1 and "\nfirst\n" in done.stdout and "\nnever\n" not in done.stdout
+    assert ("buildspec.yml:5: run-as: the commands of BUILD can't run as 'nobody-knows': "
+            "there is no such user in the build's /etc/passwd") in done.stdout
+
+
 def test_a_secret_is_given_by_env_and_masked_and_asked_for_where_it_is_not(folder):
     (folder / "buildspec.yml").write_text(
         "version: 0.2\nenv:\n  secrets-manager: {PASSWORD: 'shop/db:password'}\n"

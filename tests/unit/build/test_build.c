@@ -28,13 +28,14 @@ static struct {
     struct build_driver driver;
     struct build_place place;
     struct build_script script;
-    struct strv texts, env;
+    struct strv texts, users, env;
     struct loop_timer *answer;
     struct build_exit next;
     const char *failing; /* the command that ends with 3 */
     const char *limited; /* the command that a limit ends */
     const char *lost;    /* the command at which the place fails */
     const char *hangs;   /* the command that does not end */
+    const char *unknown; /* the user that is not there; NULL: the driver knows root alone */
     const char *text;    /* of the buildspec */
     struct err take_err;
     void (*gone)(void *arg);
@@ -65,7 +66,7 @@ static void see(const char *word)
 
 /* ---- the driver ---- */
 
-static const struct build_driver_ops driver_ops;
+static struct build_driver_ops driver_ops;
 
 static int take(struct build_driver *driver, const struct build_wish *wish,
                 struct build_place **out, struct err *err)
@@ -77,6 +78,7 @@ static int take(struct build_driver *driver, const struct build_wish *wish,
         *err = fx.take_err;
         return -1;
     }
+    driver_ops.users = fx.unknown != NULL;
     fx.place = (struct build_place){.ops = &driver_ops,
                                     .dir = fx.dir,
                                     .paths = {.build = "/b", .src = "/b/src", .home = "/h"},
@@ -100,6 +102,8 @@ static int open_place(struct build_place *place, const struct build_script *scri
     fx.script = *script;
     for (size_t i = 0; i < script->texts->count; i++)
         strv_add(&fx.texts, script->texts->items[i]);
+    for (size_t i = 0; i < script->users->count; i++)
+        strv_add(&fx.users, script->users->items[i]);
     for (size_t i = 0; i < script->env->count; i++)
         strv_add(&fx.env, script->env->items[i]);
     return 0;
@@ -125,6 +129,8 @@ static void run(struct build_place *place, size_t index, bool succeeding)
         fx.next.code = 137;
         fx.next.limit = "It used too much";
     }
+    if (str_eq(fx.users.items[index], fx.unknown))
+        fx.next.refused = "nobody is called that";
     if (str_eq(text, fx.lost))
         err_set(&fx.next.err, ERR_UNAVAILABLE, "the place burnt down");
     fx.script.output(text, strlen(text), fx.script.arg);
@@ -200,19 +206,19 @@ static void free_driver(struct build_driver *driver)
     (void)driver;
 }
 
-static const struct build_driver_ops driver_ops = {.name = "made up",
-                                                   .take = take,
-                                                   .base_env = base_env,
-                                                   .open = open_place,
-                                                   .run = run,
-                                                   .export_variables = export_variables,
-                                                   .exported = exported,
-                                                   .read_file = read_file,
-                                                   .stop = stop,
-                                                   .resume = resume,
-                                                   .drain = drain,
-                                                   .free = free_place,
-                                                   .free_driver = free_driver};
+static struct build_driver_ops driver_ops = {.name = "made up",
+                                             .take = take,
+                                             .base_env = base_env,
+                                             .open = open_place,
+                                             .run = run,
+                                             .export_variables = export_variables,
+                                             .exported = exported,
+                                             .read_file = read_file,
+                                             .stop = stop,
+                                             .resume = resume,
+                                             .drain = drain,
+                                             .free = free_place,
+                                             .free_driver = free_driver};
 
 /* ---- the host ---- */
 
@@ -337,6 +343,7 @@ static int teardown(void **state)
     buf_release(&fx.seen);
     buf_release(&fx.log);
     strv_release(&fx.texts);
+    strv_release(&fx.users);
     strv_release(&fx.env);
     loop_timer_free(fx.answer);
     loop_timer_free(fx.going);
@@ -424,6 +431,7 @@ static void a_place_that_fails_gives_the_build_back_twice_and_then_fails_it(void
     assert_string_equal(fx.reason, "the place burnt down");
     fx.ended = fx.dropped = false;
     strv_release(&fx.texts);
+    strv_release(&fx.users);
     begin(3);
     finish();
     assert_false(fx.dropped);
@@ -557,6 +565,32 @@ static void version_0_1_asks_for_a_shell_of_its_own_for_each_command(void **stat
     assert_true(fx.script.separate);
 }
 
+static void a_phases_user_runs_its_commands_and_one_that_is_not_there_fails_it(void **state)
+{
+    (void)state;
+    fx.unknown = "bob";
+    fx.text = "version: 0.2\n"
+              "run-as: ann\n"
+              "phases:\n"
+              "  install: {commands: [one]}\n"
+              "  pre_build: {run-as: root, commands: [two]}\n"
+              "  build:\n"
+              "    on-failure: CONTINUE\n"
+              "    run-as: bob\n"
+              "    commands: [three]\n"
+              "  post_build: {commands: [four]}\n";
+    begin(1);
+    finish();
+    assert_int_equal(fx.outcome, GANTRY__V1__OUTCOME__OUTCOME_FAILED);
+    assert_string_equal(fx.users.items[0], "ann");
+    assert_string_equal(fx.users.items[1], "root");
+    assert_string_equal(fx.users.items[3], "ann");
+    assert_string_equal(fx.phase, "BUILD");
+    assert_string_equal(fx.reason, "buildspec.yml:8: run-as: the commands of BUILD can't run as "
+                                   "'bob': nobody is called that");
+    assert_string_equal(buf_cstr(&fx.seen), "take source open one two three free");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -573,6 +607,7 @@ int main(void)
         TEST(a_build_that_is_handed_back_has_no_result),
         TEST(what_no_build_can_have_fails_it_with_file_and_line),
         TEST(a_user_that_nobody_becomes_and_what_is_switched_off_change_nothing),
+        TEST(a_phases_user_runs_its_commands_and_one_that_is_not_there_fails_it),
         TEST(version_0_1_asks_for_a_shell_of_its_own_for_each_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

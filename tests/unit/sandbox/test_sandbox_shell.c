@@ -8,7 +8,7 @@ struct session {
     struct buf output;
     bool done;
     struct shell_exit last;
-    char limit[256];
+    char limit[256], refused[256];
 };
 
 static bool on_output(struct shell *shell, const char *data, size_t len, void *arg)
@@ -25,31 +25,42 @@ static void on_done(struct shell *shell, const struct shell_exit *result, void *
     (void)shell;
     s->last = *result;
     snprintf(s->limit, sizeof(s->limit), "%s", result->limit ? result->limit : "");
+    snprintf(s->refused, sizeof(s->refused), "%s", result->refused ? result->refused : "");
     s->done = true;
 }
 
-static void session_open_as(struct session *s, const struct sandbox_limits *limits,
-                            const char *const *texts, const char *const *export, bool separate)
+struct session_conf {
+    struct sandbox_limits limits;
+    const char *const *texts, *const *users, *const *export;
+    bool separate;
+};
+
+static void session_open_with(struct session *s, const struct session_conf *with)
 {
+    const char *const *texts = with->texts, *const *export = with->export;
     struct err err = {0};
-    struct strv text = {0}, env = {0}, names = {0};
+    struct strv text = {0}, env = {0}, names = {0}, users = {0};
     *s = (struct session){0};
     buf_init(&s->output, 1024 * 1024);
     for (; *texts; texts++)
         strv_add(&text, *texts);
     for (; export && *export; export ++)
         strv_add(&names, *export);
+    for (size_t i = 0; with->users && with->users[i]; i++)
+        strv_add(&users, with->users[i]);
     strv_add(&env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     strv_add(&env, "HOME=/root");
+    strv_add(&env, "USER=root");
     strv_add(&env, "GIVEN=yes");
-    s->box = sandbox_take(fx.pool, limits, &err);
+    s->box = sandbox_take(fx.pool, &with->limits, &err);
     assert_non_null(s->box);
     const struct shell_conf conf = {.program = "/bin/sh",
                                     .env = &env,
                                     .dir = SANDBOX_SRC,
                                     .texts = &text,
+                                    .users = &users,
                                     .export = &names,
-                                    .separate = separate,
+                                    .separate = with->separate,
                                     .on_output = on_output,
                                     .on_done = on_done,
                                     .arg = s};
@@ -58,12 +69,14 @@ static void session_open_as(struct session *s, const struct sandbox_limits *limi
     strv_release(&text);
     strv_release(&env);
     strv_release(&names);
+    strv_release(&users);
 }
 
 static void session_open(struct session *s, const struct sandbox_limits *limits,
                          const char *const *texts, const char *const *export)
 {
-    session_open_as(s, limits, texts, export, false);
+    session_open_with(s,
+                      &(struct session_conf){.limits = *limits, .texts = texts, .export = export});
 }
 
 static int run(struct session *s, size_t index)
@@ -141,11 +154,14 @@ static void nothing_lasts_where_each_command_has_a_shell_of_its_own(void **state
     need_pool();
     struct session s;
     struct strv got = {0};
-    session_open_as(&s, &unlimited,
-                    (const char *const[]){"pwd; cd /usr; x=1; export GIVEN=no",
-                                          "pwd; echo \"$x $GIVEN $CODEBUILD_BUILD_SUCCEEDING\"",
-                                          "echo more; exit 3", "set -e; false; true", "pwd", NULL},
-                    (const char *const[]){"GIVEN", NULL}, true);
+    session_open_with(
+        &s,
+        &(struct session_conf){
+            .texts = (const char *const[]){"pwd; cd /usr; x=1; export GIVEN=no",
+                                           "pwd; echo \"$x $GIVEN $CODEBUILD_BUILD_SUCCEEDING\"",
+                                           "echo more; exit 3", "set -e; false; true", "pwd", NULL},
+            .export = (const char *const[]){"GIVEN", NULL},
+            .separate = true});
     assert_int_equal(run(&s, 0), 0);
     assert_int_equal(run(&s, 1), 0);
     assert_int_equal(run(&s, 2), 3);
@@ -266,6 +282,80 @@ static void a_disk_filler_is_ended_with_the_reason(void **state)
     session_close(&s);
 }
 
+static void another_users_commands_take_over_what_is_exported_and_the_folder(void **state)
+{
+    (void)state;
+    need_pool();
+    struct session s;
+    struct strv got = {0};
+    session_open_with(
+        &s, &(struct session_conf){
+                .texts = (const char *const[]){"cd /usr; export Y='a b'; x=1; trap : EXIT; whoami",
+                                               "whoami; id -G; pwd; echo \"$Y $x $USER $#\"\n"
+                                               "echo to stdout >/dev/stdout",
+                                               "export Y=theirs; touch \"$HOME/mine\" && exit 3",
+                                               "echo \"$Y\"; ls \"$HOME\"; cat " SANDBOX_SRC "/x",
+                                               "whoami; pwd; echo \"$Y $USER $HOME\"", NULL},
+                .users = (const char *const[]){"root", "nobody", "nobody", "", "root", NULL},
+                .export = (const char *const[]){"Y", NULL}});
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(run(&s, i), i == 2 ? 3 : i == 3 ? 1 : 0);
+    assert_string_equal(buf_cstr(&s.output),
+                        "root\nnobody\n65534\n/usr\na b  nobody 0\nto stdout\ntheirs\nmine\n"
+                        "cat: " SANDBOX_SRC "/x: No such file or directory\n"
+                        "root\n/usr\ntheirs root /root\n");
+    s.done = false;
+    shell_export(s.shell);
+    loop_run_for(fx.loop, WAIT_MS, &s.done);
+    assert_int_equal(shell_exported(s.shell, &got, NULL), 0);
+    assert_int_equal(got.count, 1);
+    assert_string_equal(got.items[0], "Y=theirs");
+    strv_release(&got);
+    session_close(&s);
+}
+
+static void what_another_users_shell_left_running_goes_on_and_is_heard(void **state)
+{
+    (void)state;
+    need_pool();
+    struct session s;
+    session_open_with(
+        &s, &(struct session_conf){
+                .texts = (const char *const[]){"mkfifo -m 666 /tmp/go /tmp/heard; "
+                                               "{ cat /tmp/go; echo >/tmp/heard; } &",
+                                               "echo hello >/tmp/go; cat /tmp/heard", NULL},
+                .users = (const char *const[]){"root", "nobody", NULL}});
+    assert_int_equal(run(&s, 0), 0);
+    assert_int_equal(run(&s, 1), 0);
+    assert_non_null(strstr(buf_cstr(&s.output), "hello\n"));
+    session_close(&s);
+}
+
+static void a_user_is_looked_for_when_the_command_comes(void **state)
+{
+    (void)state;
+    need_pool();
+    struct session s;
+    session_open_with(
+        &s, &(struct session_conf){
+                .texts = (const char *const[]){"true",
+                                               "echo new:x:1234:1::/home/new:/bin/sh"
+                                               " >>/etc/passwd\n"
+                                               "echo far:x:4000000:1::/:/bin/sh"
+                                               " >>/etc/passwd\n",
+                                               "id -un; pwd; cd; pwd", "true", "whoami", NULL},
+                .users = (const char *const[]){"new", "root", "new", "far", "root", NULL}});
+    (void)run(&s, 0);
+    assert_string_equal(s.refused, "there is no such user in the build's /etc/passwd");
+    assert_int_equal(run(&s, 1), 0);
+    assert_int_equal(run(&s, 2), 0);
+    (void)run(&s, 3);
+    assert_string_equal(s.refused, "its ids are not among those that the sandbox has");
+    assert_int_equal(run(&s, 4), 0);
+    assert_string_equal(buf_cstr(&s.output), "new\n" SANDBOX_SRC "\n/home/new\nroot\n");
+    session_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +364,9 @@ int main(void)
         cmocka_unit_test(a_command_that_ends_the_shell_leaves_its_state_to_the_next),
         cmocka_unit_test(nothing_lasts_where_each_command_has_a_shell_of_its_own),
         cmocka_unit_test(exported_variables_are_read_at_the_end),
+        cmocka_unit_test(another_users_commands_take_over_what_is_exported_and_the_folder),
+        cmocka_unit_test(what_another_users_shell_left_running_goes_on_and_is_heard),
+        cmocka_unit_test(a_user_is_looked_for_when_the_command_comes),
         cmocka_unit_test(standard_input_is_empty_and_the_channels_are_closed),
         cmocka_unit_test(stopping_ends_the_whole_tree_and_first_asks),
         cmocka_unit_test(a_memory_hog_is_ended_with_the_reason),
