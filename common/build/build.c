@@ -82,6 +82,7 @@ static void build_free(struct build *build)
     if (build->place)
         build->place->ops->free(build->place);
     build_secrets_free(build);
+    git_login_release(&build->login);
     if (build->planned)
         plan_release(&build->plan);
     strv_release(&build->texts);

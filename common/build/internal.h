@@ -8,6 +8,7 @@
 #include "buildspec/plan.h"
 #include "gantry/v1/request.pb-c.h"
 #include "gantry/v1/result.pb-c.h"
+#include "git/git.h"
 #include "oci/oci.h"
 #include "report/report.h"
 
@@ -65,6 +66,7 @@ struct build {
     volatile bool halt;        /* to them: the build has ended */
     struct buildspec *spec;
     struct build_secrets *secrets; /* NULL: it asks for none */
+    struct git_login login;        /* for git in the commands, until they have it; zero: none */
     struct plan plan;
     bool planned;
     struct strv texts; /* the plan's, then those of values.c */
@@ -154,6 +156,9 @@ struct checkout *checkout_start(struct build_sources *sources, const Gantry__V1_
 /* True: no callback follows and nothing writes to `dir` any more; a fetch that is under way goes on
  * for those who come next. False: `done` follows soon. */
 bool checkout_cancel(struct checkout *checkout);
+/* The login that the revision is fetched with, as git_login_read() has it. Blocking on a file. */
+int checkout_login(const struct build_sources *sources, const Gantry__V1__Revision *revision,
+                   struct git_login *out, struct err *err);
 
 /* ---- steps.c ---- */
 void steps_begin(struct build *build); /* the source is there */
@@ -240,7 +245,7 @@ char *build_masked(const struct build *build, const char *text);
 /* Messages and names of tests, in place; paths and counts are as they are. */
 void build_mask_report(const struct build *build, Gantry__V1__TestReport *report);
 /* The buildspec is read: has what its env.parameter-store and env.secrets-manager name, then
- * `next`, perhaps from inside this call; or fails the build. */
+ * `next`, perhaps from inside this call; or fails the build. build->login is hidden, too. */
 void build_secrets_get(struct build *build, void (*next)(struct build *build));
 /* In the order in which they are set; NULL: none. */
 struct parameter_values;
@@ -249,6 +254,12 @@ const struct parameter_values *build_secrets_values(const struct build *build);
 void build_secrets_forget(struct build *build, struct strv *env);
 void build_secrets_cancel(struct build *build); /* nothing calls back any more */
 void build_secrets_free(struct build *build);
+
+/* ---- login.c: env.git-credential-helper ---- */
+/* Into build->login, where the buildspec asks for it; ERR_INVALID without "file:line: ". */
+int login_get(struct build *build, struct err *err);
+void login_variables(const struct build *build, struct strv *env);
+bool login_is_variable(const char *name); /* one that must not leave the build */
 
 /* ---- variables.c ---- */
 /* What the commands find in their environment. */

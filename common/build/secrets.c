@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "build/internal.h"
 #include "mask/mask.h"
@@ -29,6 +30,20 @@ static void hide(const char *text, size_t len, void *arg)
     struct build_secrets *secrets = arg;
     if (secrets->err.code == ERR_NONE)
         mask_add(secrets->mask, text, len, &secrets->err);
+}
+
+/* As it is, and as git shows it in a trace of what it sends (RFC 7617). */
+static void hide_login(const struct git_login *login, struct build_secrets *secrets)
+{
+    char *pair = mem_printf("%s:%s", login->user, login->password);
+    char *basic = base64_encode(pair, strlen(pair));
+    if (*login->password)
+        hide(login->password, strlen(login->password), secrets);
+    hide(basic, strlen(basic), secrets);
+    mem_wipe(pair, strlen(pair));
+    mem_wipe(basic, strlen(basic));
+    free(pair);
+    free(basic);
 }
 
 char *build_masked(const struct build *build, const char *text)
@@ -251,7 +266,7 @@ void build_secrets_get(struct build *build, void (*next)(struct build *build))
 {
     struct parameters *parameters = build->env->parameters;
     struct wants wants;
-    if (!build->spec->parameter_count && !build->spec->secret_count) {
+    if (!build->spec->parameter_count && !build->spec->secret_count && !build->login.server) {
         next(build);
         return;
     }
@@ -264,6 +279,8 @@ void build_secrets_get(struct build *build, void (*next)(struct build *build))
     parameter_values_masks(
         &(struct parameter_values){.items = wants.given, .count = wants.given_count}, hide,
         secrets);
+    if (build->login.server)
+        hide_login(&build->login, secrets);
     if (!wants.count)
         go_on(build);
     else if (!parameters)
@@ -287,6 +304,7 @@ void build_secrets_forget(struct build *build, struct strv *env)
         parameter_values_release(build->secrets->values);
         build->secrets->values = NULL;
     }
+    git_login_release(&build->login);
     for (size_t i = 0; i < env->count; i++)
         mem_wipe(env->items[i], strlen(env->items[i]));
     strv_release(env);

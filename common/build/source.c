@@ -70,6 +70,24 @@ struct checkout *checkout_start(struct build_sources *sources, const Gantry__V1_
     return co;
 }
 
+int checkout_login(const struct build_sources *sources, const Gantry__V1__Revision *revision,
+                   struct git_login *out, struct err *err)
+{
+    struct buf secret = {0};
+    const bool has = revision->credentials[0] != '\0';
+    *out = (struct git_login){0};
+    if (has && secret_read(&secret, sources->secrets_dir, revision->credentials, err) < 0) {
+        secret_release(&secret);
+        return -1;
+    }
+    const struct git_remote remote = {
+        .url = revision->git, .secret = secret.data, .secret_len = secret.len};
+    int rc = git_login_read(out, &remote, err);
+    if (has)
+        secret_release(&secret);
+    return rc;
+}
+
 bool checkout_cancel(struct checkout *co)
 {
     if (!git_source_cancel(co->source))

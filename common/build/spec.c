@@ -122,15 +122,13 @@ static int check_users(const struct build *build, struct err *err)
 }
 
 /* What is asked for and not done would give another result than the one that is expected. */
-static int check_possible(const struct build *build, struct err *err)
+static int check_possible(struct build *build, struct err *err)
 {
     const struct buildspec *spec = build->spec;
     const struct buildspec_lines *lines = &spec->lines;
-    if (spec->git_credentials)
-        return refuse(build, lines->git_credentials,
-                      "env.git-credential-helper: the source's credentials are not given to the "
-                      "commands",
-                      err);
+    struct err why = {0};
+    if (login_get(build, &why) < 0)
+        return refuse(build, lines->git_credentials, why.msg, err);
     /* A build of a batch is the action `<action>/<identifier>` and runs its phases. */
     if (spec->batch.kind != BUILDSPEC_NO_BATCH && !strchr(build->request->action, '/'))
         return refuse(build, lines->batch,

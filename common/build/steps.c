@@ -115,8 +115,11 @@ static int open_place(struct build *build, struct err *err)
     struct strv names = {0};
     build->place->ops->base_env(build->place, &env);
     variables_add(build, &env);
-    for (size_t i = 0; i < build->spec->exported.count; i++)
-        strv_add(&names, build->spec->exported.items[i]);
+    for (size_t i = 0; i < build->spec->exported.count; i++) {
+        const char *name = build->spec->exported.items[i];
+        if (!login_is_variable(name))
+            strv_add(&names, name);
+    }
     if (build->image_uri && !strv_has(&names, IMAGE_DIGEST_VARIABLE))
         strv_add(&names, IMAGE_DIGEST_VARIABLE);
     const struct build_script script = {.program = str_eq(build->spec->shell, "bash") ? "/bin/bash"

@@ -103,6 +103,7 @@ static void set_gantry(const struct build *build, struct strv *env)
 void variables_add(const struct build *build, struct strv *env)
 {
     const Gantry__V1__ActionRequest *req = build->request;
+    login_variables(build, env);
     for (size_t i = 0; i < build->spec->variable_count; i++)
         set(env, build->spec->variables[i].key, build->spec->variables[i].value);
     const struct parameter_values *secrets = build_secrets_values(build);

@@ -66,16 +66,57 @@ static void authorities_prepare(const struct git_remote *remote, struct strv *en
         strv_addf(env, "GIT_SSL_CAINFO=%s", file);
 }
 
-static int https_prepare(struct git_auth *auth, const struct git_remote *remote,
-                         const struct git_url *url, struct strv *args, struct err *err)
+static bool is_web(const struct git_url *url)
+{
+    return url->scheme == GIT_HTTPS || url->scheme == GIT_HTTP;
+}
+
+int git_login_read(struct git_login *out, const struct git_remote *remote, struct err *err)
 {
     const char *secret = remote->secret;
-    const char *colon = memchr(secret, ':', remote->secret_len);
+    const size_t len = remote->secret_len;
+    struct git_url url;
+
+    *out = (struct git_login){0};
+    if (git_url_parse(&url, remote->url, err) != 0)
+        return -1;
+    if (url.scheme == GIT_SSH)
+        return err_set(err, ERR_CONFLICT, "'%s' is fetched by ssh, with a key", remote->url);
+    if (!secret || !is_web(&url))
+        return err_set(err, ERR_NOT_FOUND, "'%s' is fetched without a login", remote->url);
+    if (len > SECRET_MAX)
+        return err_set(err, ERR_LIMIT, "the secret for '%s' is larger than 64 KiB", remote->url);
+    if (memchr(secret, '\n', len) || memchr(secret, '\0', len))
+        return err_set(err, ERR_INVALID, "the secret for '%s' has more than one line", remote->url);
+    const char *colon = memchr(secret, ':', len);
+    const size_t user_len = colon ? (size_t)(colon - secret) : 0;
+    const size_t skipped = colon ? user_len + 1 : 0;
+    out->server = mem_printf("%s://%s%s%s", url.scheme == GIT_HTTPS ? "https" : "http", url.host,
+                             url.port[0] ? ":" : "", url.port);
+    out->user = colon ? mem_strndup(secret, user_len) : mem_strdup(TOKEN_USER);
+    out->password = mem_strndup(secret + skipped, len - skipped);
+    return 0;
+}
+
+void git_login_release(struct git_login *login)
+{
+    if (login->password)
+        mem_wipe(login->password, strlen(login->password));
+    free(login->server);
+    free(login->user);
+    free(login->password);
+    *login = (struct git_login){0};
+}
+
+static int https_prepare(struct git_auth *auth, const struct git_remote *remote, struct strv *args,
+                         struct err *err)
+{
+    struct git_login login;
     struct buf text;
     int rc = -1;
 
-    if (memchr(secret, '\n', remote->secret_len) || memchr(secret, '\0', remote->secret_len))
-        return err_set(err, ERR_INVALID, "the secret for '%s' has more than one line", remote->url);
+    if (git_login_read(&login, remote, err) != 0)
+        return -1;
     buf_init(&text, 2 * SECRET_MAX);
     auth->fd = memfd_create("git-credential", MFD_CLOEXEC);
     /* The child gets it as descriptor 3 by dup2(), which must not be its own number. */
@@ -83,23 +124,16 @@ static int https_prepare(struct git_auth *auth, const struct git_remote *remote,
         auth->fd = fcntl(GIT_AUTH_FD, F_DUPFD_CLOEXEC, GIT_AUTH_FD + 1);
         close(GIT_AUTH_FD);
     }
-    if (colon)
-        buf_addf(&text, "username=%.*s\n", (int)(colon - secret), secret);
-    else
-        buf_adds(&text, "username=" TOKEN_USER "\n");
-    buf_adds(&text, "password=");
-    buf_add(&text, colon ? colon + 1 : secret,
-            colon ? remote->secret_len - (size_t)(colon + 1 - secret) : remote->secret_len);
-    buf_addc(&text, '\n');
+    buf_addf(&text, "username=%s\npassword=%s\n", login.user, login.password);
     if (auth->fd < 0 || write_all(auth->fd, text.data, text.len) != 0) {
         err_errno(err, errno, "cannot hand git the secret for '%s'", remote->url);
         goto out;
     }
     strv_add(args, "-c");
-    strv_addf(args, "credential.%s://%s%s%s.helper=%s", url->scheme == GIT_HTTPS ? "https" : "http",
-              url->host, url->port[0] ? ":" : "", url->port, HELPER);
+    strv_addf(args, "credential.%s.helper=%s", login.server, HELPER);
     rc = 0;
 out:
+    git_login_release(&login);
     mem_wipe(text.data, text.len);
     buf_release(&text);
     return rc;
@@ -190,7 +224,7 @@ int git_auth_prepare(struct git_auth *auth, const struct git_remote *remote, str
         return ssh_prepare(auth, remote, env, err);
     if (url.scheme == GIT_HTTPS)
         authorities_prepare(remote, env);
-    if (remote->secret && (url.scheme == GIT_HTTPS || url.scheme == GIT_HTTP))
-        return https_prepare(auth, remote, &url, args, err);
+    if (remote->secret && is_web(&url))
+        return https_prepare(auth, remote, args, err);
     return 0;
 }

@@ -32,6 +32,16 @@ struct git_remote {
     bool trust_owner;
 };
 
+/* What git is told where a server asks who it is. */
+struct git_login {
+    char *server; /* https://host[:port], in lower case: to no other it is told */
+    char *user, *password;
+};
+/* ERR_NOT_FOUND: the remote has none; ERR_CONFLICT: its secret is an ssh key; ERR_INVALID,
+ * ERR_LIMIT: it is no login. */
+int git_login_read(struct git_login *out, const struct git_remote *remote, struct err *err);
+void git_login_release(struct git_login *login); /* wipes; also one that is all zero */
+
 /* Checks a remote's URL: protocol allowed, no leading dash, no control characters, no `ext::`, no
  * password in it. */
 int git_url_check(const char *url, struct err *err);

@@ -131,6 +131,49 @@ def test_a_repository_behind_https_with_an_authority_of_ones_own_is_polled_and_b
     assert stack.wait_release("shop", 1, "succeeded")["commit"] == commit
 
 
+HELPER = """\
+version: 0.2
+env: {git-credential-helper: yes, exported-variables: [GANTRY_GIT_PASSWORD]}
+phases:
+  build:
+    commands:
+      - export GIT_SSL_NO_VERIFY=1 GIT_TERMINAL_PROMPT=0
+      - git ls-remote "$CODEBUILD_SOURCE_REPO_URL" main && echo it was asked
+      - git clone -q "$CODEBUILD_SOURCE_REPO_URL" /tmp/again && git -C /tmp/again fetch -q && echo it was cloned
+      - |
+        echo "the password is $GANTRY_GIT_PASSWORD"
+        GIT_TRACE_CURL=1 GIT_TRACE_REDACT=0 git ls-remote "$CODEBUILD_SOURCE_REPO_URL" 2>&1 | grep -i 'send header: authorization'
+      - |
+        for it in protocol=http:host=127.0.0.1 protocol=https:host=127.0.0.1 protocol=https:host=elsewhere; do
+          echo "$it" | tr : "\\n" | git credential fill 2>/dev/null || echo "nothing for $it"
+        done
+"""
+
+
+def test_git_in_the_commands_has_the_sources_login_for_its_own_server_alone(make_stack, repository, https):
+    repository.commit("first", {"b.yml": HELPER})
+    stack = start(make_stack, {"login": "ann:pass:word"},
+                  f"{{name: app, git: '{https.address}/app.git', branches: [main], credentials: login, poll: 1s}}",
+                  common={"git-ca": str(https.authority)})
+    stack.wait_release("shop", 1, "succeeded")
+    log = stack.gantry("logs", "shop/1", "unit").out
+    assert "\nit was asked\n" in log and "\nit was cloned\n" in log and "\nthe password is ***\n" in log
+    for other in ("protocol=http:host=127.0.0.1", "protocol=https:host=127.0.0.1", "protocol=https:host=elsewhere"):
+        assert f"\nnothing for {other}\n" in log, log
+    assert "Authorization: Basic ***" in log or "authorization: Basic ***" in log, log
+    assert "pass:word" not in log + str(stack.get("/api/v1/pipelines/shop/releases/1"))
+
+
+def test_a_source_with_an_ssh_key_has_no_login_to_give_and_the_build_says_so(make_stack, repository, sshd):
+    repository.commit("first", {"b.yml": HELPER})
+    stack = start(make_stack, {"deploy-key": (sshd.folder / "key").read_text()},
+                  f"{{name: app, git: '{sshd.url(repository.bare)}', branches: [main], credentials: deploy-key, poll: 1s}}")
+    stack.wait_release("shop", 1, "failed")
+    shown = stack.gantry("release", "show", "shop/1").out
+    assert "b.yml:2: env.git-credential-helper: 'ssh://" in shown
+    assert "is fetched by ssh, with a key, which is not given to the commands" in shown
+
+
 def test_an_authority_that_nobody_named_is_not_trusted(make_stack, repository, https):
     repository.commit("first", PASSES)
     stack = start(make_stack, {"login": "ann:pass:word"},

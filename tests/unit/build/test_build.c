@@ -519,8 +519,6 @@ static void what_no_build_can_have_fails_it_with_file_and_line(void **state)
     static const struct {
         const char *text, *says;
     } asked[] = {
-        {"version: 0.2\nenv:\n  git-credential-helper: yes\n" BUILD_TRUE,
-         "buildspec.yml:3: env.git-credential-helper: "},
         {"version: 0.2\nrun-as: ann\n" BUILD_TRUE,
          "buildspec.yml:2: run-as: the commands can't run as 'ann'"},
         {"version: 0.2\nrun-as: root\nphases:\n  build:\n    run-as: bob\n    commands: one\n",

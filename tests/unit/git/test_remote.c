@@ -191,6 +191,39 @@ static void a_token_alone_is_a_password(void **state)
     server_stop(&server);
 }
 
+static void a_login_is_read_for_one_server(void **state)
+{
+    static const struct {
+        const char *url, *secret, *server, *user, *password;
+        enum err_code code;
+    } logins[] = {
+        {"https://Git.Example:8443/a/b.git", "ann:pass:word", "https://git.example:8443", "ann",
+         "pass:word", ERR_NONE},
+        {"http://bob@git.example/a", "t0ken", "http://git.example", "x-access-token", "t0ken",
+         ERR_NONE},
+        {"https://git.example/a", NULL, NULL, NULL, NULL, ERR_NOT_FOUND},
+        {"file:///srv/a", "t0ken", NULL, NULL, NULL, ERR_NOT_FOUND},
+        {"git@git.example:a", "t0ken", NULL, NULL, NULL, ERR_CONFLICT},
+        {"https://git.example/a", "two\nlines", NULL, NULL, NULL, ERR_INVALID},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(logins) / sizeof(*logins); i++) {
+        const char *secret = logins[i].secret;
+        const struct git_remote remote = {
+            .url = logins[i].url, .secret = secret, .secret_len = secret ? strlen(secret) : 0};
+        struct git_login login;
+        struct err err = {0};
+        assert_int_equal(git_login_read(&login, &remote, &err), logins[i].server ? 0 : -1);
+        assert_int_equal(err.code, logins[i].code);
+        if (logins[i].server) {
+            assert_string_equal(login.server, logins[i].server);
+            assert_string_equal(login.user, logins[i].user);
+            assert_string_equal(login.password, logins[i].password);
+        }
+        git_login_release(&login);
+    }
+}
+
 static void a_wrong_or_missing_password_is_denied_without_a_prompt(void **state)
 {
     struct fixture *f = *state;
@@ -346,6 +379,7 @@ int main(void)
         TEST(a_password_reaches_the_server),
         TEST(a_token_alone_is_a_password),
         TEST(a_wrong_or_missing_password_is_denied_without_a_prompt),
+        TEST(a_login_is_read_for_one_server),
         TEST(a_secret_is_in_no_argument_and_no_variable),
         TEST(the_environment_of_the_service_stays_here),
         TEST(ssh_gets_the_key_in_a_private_file_that_is_removed),
