@@ -7,6 +7,7 @@
  *   artifacts  are packed and stored, if the build came to post_build
  *   image      its digest is found (of a build that succeeded)
  *   cache      is kept (of a build that succeeded)
+ *   layers     are kept, once no process is left
  *
  * Then the build succeeds, or fails with the first failure. */
 #include <stdio.h>
@@ -181,13 +182,18 @@ static void end(struct build *build)
         build_succeed(build);
 }
 
+static void keep_layers(struct build *build)
+{
+    layers_give(build, after_next);
+}
+
 /* ---- in order ---- */
 
 void after_next(struct build *build)
 {
-    static void (*const steps[])(struct build *) = {
-        ask_values,     export_variables, bring_files, read_reports,
-        keep_artifacts, find_image,       keep_cache,  end};
+    static void (*const steps[])(struct build *) = {ask_values,   export_variables, bring_files,
+                                                    read_reports, keep_artifacts,   find_image,
+                                                    keep_cache,   keep_layers,      end};
     if (!build->stopping)
         steps[build->step++](build);
 }

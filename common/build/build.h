@@ -21,6 +21,8 @@ struct build_sources;
 struct artifact_store;
 struct oci_client;
 struct parameters; /* parameters/parameters.h */
+struct build_layers;
+struct sandbox_pool; /* sandbox/sandbox.h */
 
 /* How images are signed; must outlive the builds. */
 struct build_signing {
@@ -38,9 +40,10 @@ struct build_env {
     struct artifact_store *artifacts;    /* NULL: artifacts, caches and whole logs are not kept */
     struct parameters *parameters;       /* NULL: whoever starts a build gives its secrets */
     const struct build_signing *signing; /* NULL: images are not signed */
-    const char *layer_cache;    /* of Dockerfiles, in the registry: "image": the image's repository;
-                                   another word: <image>/<word>; NULL: none */
-    struct build_limits limits; /* of every build; memory: where the action asks for none */
+    const char *layer_cache; /* of Dockerfiles, in the registry: "image": the image's repository;
+                                another word: <image>/<word>; NULL: none */
+    struct build_layers *layers; /* those of a pipeline's builds, on this machine; NULL: not kept */
+    struct build_limits limits;  /* of every build; memory: where the action asks for none */
 };
 
 /* ---- source.c: mirrors of repositories, shared by all builds ---- */
@@ -55,6 +58,21 @@ struct build_sources_conf {
 struct build_sources *build_sources_new(struct loop *loop, const struct build_sources_conf *conf);
 /* What is under way ends without a callback. NULL is accepted. */
 void build_sources_free(struct build_sources *sources);
+
+/* ---- layers.c: layers of images, kept on this machine from one build of a pipeline to the next;
+ * of drivers that say where image tools have theirs (build_driver_ops.layers) ---- */
+
+struct build_layers_conf {
+    const char *dir; /* absolute, its own, on the file system of the places; no build may see it */
+    struct sandbox_pool *pool; /* whose ids own what is in them; to be freed before */
+    uint64_t bytes_max;        /* of all pipelines; those that were not used for longest go first */
+    int64_t keep_ms;           /* not used for so long, they are removed; 0: for ever */
+};
+/* Blocking. What is in `dir` already is kept on. */
+int build_layers_new(struct build_layers **out, struct loop *loop,
+                     const struct build_layers_conf *conf, struct err *err);
+void build_layers_clear(struct build_layers *layers); /* the disk is full; NULL is accepted */
+void build_layers_free(struct build_layers *layers);  /* NULL is accepted */
 
 /* ---- folder.c: a folder of this machine as a source ---- */
 

@@ -126,6 +126,9 @@ struct build_place {
 struct build_driver_ops {
     const char *name; /* sandbox, docker, kubernetes */
     bool users;       /* commands can run as other users than root (script.users) */
+    /* Where below `dir` image tools keep layers, so that a folder put there before open() is what
+     * they find, and what they leave can be moved away once no process is left. NULL: elsewhere. */
+    const char *layers;
 
     /* Ready or soon; its folder is there at once, with the parts above, empty. ERR_INVALID: it can
      * never be had (the build fails, with the message); another error: not now. */

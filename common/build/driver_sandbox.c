@@ -10,6 +10,7 @@
 
 #define SHARED_FIRST                                                                               \
     SANDBOX_SHARED "/containers" /* docker, useradd: before those that are installed */
+#define STORAGE      ".containers"
 #define SHARED_CERTS SANDBOX_SHARED "/certs"
 
 struct sandbox_driver {
@@ -196,6 +197,7 @@ static void free_driver(struct build_driver *base)
 
 static const struct build_driver_ops ops = {.name = "sandbox",
                                             .users = true,
+                                            .layers = "build/" STORAGE,
                                             .take = take,
                                             .base_env = base_env,
                                             .open = open_shell,
@@ -320,7 +322,7 @@ int build_sandbox_shared(const struct build_shared *shared, struct err *err)
     if (file_mkdirs(shared->dir, 0755, err) < 0 ||
         put_shared(shared->dir, "storage.conf",
                    "[storage]\ndriver = \"vfs\"\nrunroot = \"/run/containers/storage\"\n"
-                   "graphroot = \"" SANDBOX_BUILD "/.containers\"\n",
+                   "graphroot = \"" SANDBOX_BUILD "/" STORAGE "\"\n",
                    0644, err) < 0 ||
         put_registries(shared, err) < 0 || put_certs(shared, err) < 0 ||
         put_tools(shared, err) < 0 || put_accounts(shared, err) < 0)

@@ -85,7 +85,8 @@ struct build {
     struct failure failure; /* the first */
     struct values *values;
     struct cache *cache;
-    bool cache_refused;      /* there can be none, as was told */
+    bool cache_refused; /* there can be none, as was told */
+    void (*layers_next)(struct build *build);
     struct keeping *keeping; /* an artifact that is packed and stored */
     struct kept *kept;
     size_t kept_count;
@@ -215,6 +216,12 @@ void cache_save(struct build *build, void (*next)(struct build *build));
 void cache_wants(const struct build *build, struct strv *paths);
 void cache_cancel(struct build *build); /* nothing calls back any more */
 void cache_free(struct build *build);
+
+/* ---- layers.c ---- */
+bool layers_are_kept(const struct build *build); /* of this pipeline's builds */
+void layers_take(struct build *build);           /* before open() */
+/* Ends all processes; then `next`, perhaps from inside this call. */
+void layers_give(struct build *build, void (*next)(struct build *build));
 
 /* ---- reports.c ---- */
 struct report_group_kept {

@@ -182,6 +182,7 @@ static void on_secrets(struct build *build)
         strv_add(&build->users, build->plan.users.items[i]);
     }
     values_prepare(build);
+    layers_take(build);
     begin_commands(build);
 }
 

@@ -104,6 +104,8 @@ void variables_add(const struct build *build, struct strv *env)
 {
     const Gantry__V1__ActionRequest *req = build->request;
     login_variables(build, env);
+    if (layers_are_kept(build))
+        set(env, "BUILDAH_LAYERS", "true");
     for (size_t i = 0; i < build->spec->variable_count; i++)
         set(env, build->spec->variables[i].key, build->spec->variables[i].value);
     const struct parameter_values *secrets = build_secrets_values(build);

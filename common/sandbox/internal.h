@@ -56,6 +56,15 @@ struct sandbox {
 };
 LIST_HEAD(sandbox_list, sandbox);
 
+/* A tree that the launcher removes or measures. */
+struct tree_call {
+    LIST_ENTRY(tree_call) link;
+    uint32_t id;
+    void (*done)(const struct sandbox_tree *tree, void *arg);
+    void *arg;
+};
+LIST_HEAD(tree_calls, tree_call);
+
 /* What work on another thread holds: the pool may be gone when it is done. */
 struct pool_token {
     struct sandbox_pool *pool; /* NULL: gone */
@@ -90,6 +99,8 @@ struct sandbox_pool {
     void *closed_arg;
     uint32_t next_id;
     struct sandbox_list all;
+    struct tree_calls trees; /* under way */
+    struct loop_timer *tree_failing;
     struct wire_packet *packet; /* for sending and receiving, one at a time */
 };
 
@@ -103,6 +114,12 @@ int pool_send(struct sandbox_pool *pool);
 struct pool_token *pool_token_hold(struct sandbox_pool *pool);
 struct sandbox_pool *pool_token_take(struct pool_token *token); /* gives it back; NULL: gone */
 struct sandbox *pool_find(struct sandbox_pool *pool, uint32_t id);
+
+/* ---- tree.c ---- */
+void tree_init(struct sandbox_pool *pool);
+bool tree_answer(struct sandbox_pool *pool, uint32_t id, const struct sandbox_tree *tree);
+void tree_fail_all(struct sandbox_pool *pool, int error); /* tells them */
+void tree_free_all(struct sandbox_pool *pool);            /* does not */
 
 /* ---- sandbox.c ---- */
 struct sandbox *box_new(struct sandbox_pool *pool, struct err *err);

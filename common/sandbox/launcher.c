@@ -26,7 +26,7 @@
 struct child {
     pid_t pid; /* 0: free */
     uint32_t id;
-    bool removal;
+    enum wire_type task; /* MAKE, REMOVE, MEASURE */
 };
 
 struct launcher {
@@ -175,29 +175,50 @@ static void tell(struct launcher *l, enum wire_type type, uint32_t id, int64_t v
     (void)wire_send(WIRE_FD, &l->packet, 0);
 }
 
-static void spawn(struct launcher *l, bool removal)
+/* A packet is sent as a whole, so a child may, too. */
+_Noreturn static void measure(struct launcher *l, uint32_t id, const char *path)
+{
+    uint64_t bytes = program_tree_bytes(path);
+    wire_packet_begin(&l->packet, WIRE_MEASURED, id);
+    l->packet.header.a = bytes;
+    _exit(wire_send(WIRE_FD, &l->packet, 0) == 0 ? 0 : 1);
+}
+
+static void tell_ended(struct launcher *l, enum wire_type task, uint32_t id, int64_t value)
+{
+    if (task == WIRE_MAKE)
+        tell(l, WIRE_EXITED, id, value);
+    else if (task == WIRE_REMOVE)
+        tell(l, WIRE_REMOVED, id, value);
+    else if (value)
+        tell(l, WIRE_MEASURED, id, value);
+}
+
+static void spawn(struct launcher *l, enum wire_type task)
 {
     uint32_t id = l->packet.header.id;
     struct child *child = child_free_slot(l);
     size_t at = 0;
     const char *path = wire_next(&l->packet, &at);
-    if ((removal && (!path || path[0] != '/')) || (!removal && l->packet.fd_count != 2)) {
+    if (task == WIRE_MAKE ? l->packet.fd_count != 2 : !path || path[0] != '/') {
         wire_close_fds(&l->packet);
-        tell(l, removal ? WIRE_REMOVED : WIRE_EXITED, id, EBADMSG);
+        tell_ended(l, task, id, EBADMSG);
         return;
     }
     pid_t pid = child ? fork() : -1;
     if (pid == 0) {
-        if (removal)
+        if (task == WIRE_REMOVE)
             _exit(program_remove_tree(path) & 0xFF);
+        if (task == WIRE_MEASURE)
+            measure(l, id, path);
         become_bwrap(l);
     }
     wire_close_fds(&l->packet);
     if (pid < 0) {
-        tell(l, removal ? WIRE_REMOVED : WIRE_EXITED, id, EAGAIN);
+        tell_ended(l, task, id, EAGAIN);
         return;
     }
-    *child = (struct child){.pid = pid, .id = id, .removal = removal};
+    *child = (struct child){.pid = pid, .id = id, .task = task};
 }
 
 static void reap(struct launcher *l)
@@ -209,10 +230,10 @@ static void reap(struct launcher *l)
             if (child->pid != pid)
                 continue;
             child->pid = 0;
-            if (child->removal)
-                tell(l, WIRE_REMOVED, child->id, WIFEXITED(status) ? WEXITSTATUS(status) : EIO);
-            else
-                tell(l, WIRE_EXITED, child->id, status);
+            tell_ended(l, child->task, child->id,
+                       child->task == WIRE_MAKE ? status
+                       : WIFEXITED(status)      ? WEXITSTATUS(status)
+                                                : EIO);
             break;
         }
     }
@@ -221,7 +242,7 @@ static void reap(struct launcher *l)
 static void kill_child(const struct launcher *l, uint32_t id)
 {
     for (size_t i = 0; i < CHILDREN_MAX; i++) {
-        if (l->children[i].pid && !l->children[i].removal && l->children[i].id == id)
+        if (l->children[i].pid && l->children[i].task == WIRE_MAKE && l->children[i].id == id)
             kill(l->children[i].pid, SIGKILL);
     }
 }
@@ -233,10 +254,9 @@ static bool serve(struct launcher *l)
         return false;
     switch (l->packet.header.type) {
     case WIRE_MAKE:
-        spawn(l, false);
-        break;
     case WIRE_REMOVE:
-        spawn(l, true);
+    case WIRE_MEASURE:
+        spawn(l, l->packet.header.type);
         break;
     case WIRE_KILL:
         kill_child(l, l->packet.header.id);
@@ -276,7 +296,7 @@ int launcher_main(void)
             break;
     }
     for (size_t i = 0; i < CHILDREN_MAX; i++) {
-        if (l.children[i].pid && !l.children[i].removal)
+        if (l.children[i].pid && l.children[i].task == WIRE_MAKE)
             kill(l.children[i].pid, SIGKILL);
     }
     return 0;

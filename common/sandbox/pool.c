@@ -155,6 +155,7 @@ static void launcher_gone(struct sandbox_pool *pool, const char *said)
     pool->launcher = 0;
     view_explain(&err, said);
     pool_state(pool, false, err.msg);
+    tree_fail_all(pool, EPIPE);
     /* Its sandboxes died with it. */
     struct sandbox *box, *next;
     for (box = LIST_FIRST(&pool->all); box; box = next) {
@@ -202,6 +203,15 @@ static void on_launched(struct sandbox_pool *pool)
     pool_refill_soon(pool, 0);
 }
 
+static void on_removed(struct sandbox_pool *pool, struct sandbox *box, int error)
+{
+    if (box)
+        box_removed(box, error);
+    else if (error)
+        log_warn("what an earlier process left is not all gone", LOG_S("folder", pool->dir),
+                 LOG_S("error", strerror(error)));
+}
+
 static void on_control(int what, void *arg)
 {
     struct sandbox_pool *pool = arg;
@@ -223,15 +233,14 @@ static void on_control(int what, void *arg)
             launcher_gone(pool, said);
             return;
         }
+        const struct sandbox_tree tree = {.error = (int)header.value, .bytes = header.a};
         if (header.type == WIRE_READY)
             on_launched(pool);
-        else if (header.type == WIRE_EXITED && box)
+        else if (header.type == WIRE_MEASURED || header.type == WIRE_REMOVED) {
+            if (!tree_answer(pool, header.id, &tree) && header.type == WIRE_REMOVED)
+                on_removed(pool, box, (int)header.value);
+        } else if (header.type == WIRE_EXITED && box)
             box_exited(box);
-        else if (header.type == WIRE_REMOVED && box)
-            box_removed(box, (int)header.value);
-        else if (header.type == WIRE_REMOVED && header.value)
-            log_warn("what an earlier process left is not all gone", LOG_S("folder", pool->dir),
-                     LOG_S("error", strerror((int)header.value)));
     }
 }
 
@@ -415,6 +424,7 @@ int sandbox_pool_new(struct sandbox_pool **out, struct loop *loop, const struct 
     pool->refill = loop_timer_new(loop, on_refill, pool);
     pool->closing = loop_timer_new(loop, tell_closed, pool);
     LIST_INIT(&pool->all);
+    tree_init(pool);
     pool->bwrap = find_program("bwrap", "bubblewrap", err);
     pool->newuidmap = pool->bwrap ? find_program("newuidmap", "uidmap", err) : NULL;
     pool->newgidmap = pool->newuidmap ? find_program("newgidmap", "uidmap", err) : NULL;
@@ -451,6 +461,7 @@ void sandbox_pool_free(struct sandbox_pool *pool)
         next = LIST_NEXT(box, link);
         box_destroy(box, &tries);
     }
+    tree_free_all(pool);
     loop_timer_free(pool->retry);
     loop_timer_free(pool->refill);
     loop_timer_free(pool->closing);

@@ -17,6 +17,9 @@ void program_failed(struct wire_packet *packet, int error, const char *what);
 /* Removes a tree without following links; 0 or errno of the first failure. */
 int program_remove_tree(const char *path);
 
+/* What a tree takes on disk, links not followed; UINT64_MAX: it is too deep to look at. */
+uint64_t program_tree_bytes(const char *path);
+
 /* What neither the memory of processes nor a walk of folders shows; sampler_unseen.c. */
 struct sampler_unseen {
     uint64_t shared_bytes; /* of memory */

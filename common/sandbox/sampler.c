@@ -85,12 +85,17 @@ static uint64_t size_below(int fd, unsigned depth)
     return sum;
 }
 
+uint64_t program_tree_bytes(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? 0 : size_below(fd, 0);
+}
+
 static uint64_t disk_use(const struct sampler *s)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < s->folder_count; i++) {
-        int fd = open(s->folders[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        uint64_t below = fd < 0 ? 0 : size_below(fd, 0);
+        uint64_t below = program_tree_bytes(s->folders[i]);
         if (below == UINT64_MAX)
             return below;
         sum += below;

@@ -116,6 +116,17 @@ void sandbox_usage(struct sandbox *sandbox,
  * called when nothing is left. No other callback follows. */
 void sandbox_free(struct sandbox *sandbox, void (*done)(void *arg), void *arg);
 
+/* A tree that sandboxes made, whose files can belong to subordinate ids, so that this process has
+ * no way into it. `path` is absolute. done() follows later, once; not after the pool was freed. */
+struct sandbox_tree {
+    int error;      /* errno; 0: done */
+    uint64_t bytes; /* on disk, of a measured one; what cannot be looked at is UINT64_MAX */
+};
+void sandbox_tree_measure(struct sandbox_pool *pool, const char *path,
+                          void (*done)(const struct sandbox_tree *tree, void *arg), void *arg);
+void sandbox_tree_remove(struct sandbox_pool *pool, const char *path,
+                         void (*done)(const struct sandbox_tree *tree, void *arg), void *arg);
+
 /* A file that the sandbox made, read with no link followed out of its folders: `path` is relative
  * to sandbox_dir(). ERR_NOT_FOUND, ERR_LIMIT, ERR_INVALID (no regular file). */
 struct buf;

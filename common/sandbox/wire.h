@@ -7,6 +7,7 @@
  *           descriptors: the sandbox's socket, where errors go    -> later EXITED
  *   KILL    id
  *   REMOVE  id; string: an absolute path                           -> REMOVED, value: 0 or errno
+ *   MEASURE id; string: an absolute path                           -> MEASURED, a: bytes on disk
  *
  * library <-> init (the first process of a sandbox)
  *                                                                  -> READY or FAILED
@@ -44,7 +45,9 @@ enum wire_type {
     WIRE_LIMIT,
     WIRE_SIGNAL,
     WIRE_GONE,
-    WIRE_USAGE
+    WIRE_USAGE,
+    WIRE_MEASURE,
+    WIRE_MEASURED
 };
 
 struct wire_header {

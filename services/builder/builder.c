@@ -61,6 +61,8 @@ static void check_disk(void *arg)
              (unsigned long long)(left >> 20), b->dir);
     if (low != b->disk_is_low || low)
         svc_ready(b->svc, "disk", !low, low ? reason : NULL);
+    if (low)
+        build_layers_clear(b->layers);
     b->disk_is_low = low;
     hold(b);
 }
@@ -77,7 +79,7 @@ static int check_settings(const struct builder_conf *conf, struct err *err)
     if (!str_eq(conf->layer_cache, "off") && !str_is_name(conf->layer_cache))
         return err_set(
             err, ERR_INVALID,
-            "builder.layer-cache is '%s', but must be off, image, or a name of lower-case "
+            "builder.layer-cache is '%s', but must be off, local, image, or a name of lower-case "
             "letters and digits",
             conf->layer_cache);
     if (conf->processes < 0 || conf->processes > INT32_MAX)
@@ -248,6 +250,27 @@ static int start_artifacts(struct builder *b, struct err *err)
     return 0;
 }
 
+static int start_layers(struct builder *b, struct err *err)
+{
+    char *dir = mem_printf("%s/layers", b->dir);
+    const struct build_layers_conf conf = {.dir = dir,
+                                           .pool = b->pool,
+                                           .bytes_max = b->conf->layer_cache_bytes,
+                                           .keep_ms = b->conf->cache_keep_ms};
+    int rc = str_eq(b->conf->layer_cache, "local")
+                 ? build_layers_new(&b->layers, b->svc->loop, &conf, err)
+                 : 0;
+    free(dir);
+    return rc;
+}
+
+/* Of the registry's; NULL: none. */
+static const char *remote_layers(const struct builder_conf *conf)
+{
+    const char *where = conf->layer_cache;
+    return str_eq(where, "off") || str_eq(where, "local") ? NULL : where;
+}
+
 /* What all builds share; the pool is there. */
 static void make_env(struct builder *b)
 {
@@ -271,8 +294,8 @@ static void make_env(struct builder *b)
                                 .artifacts = b->store,
                                 .parameters = b->secrets->parameters,
                                 .signing = str_empty(conf->signing.key) ? NULL : &b->signing,
-                                .layer_cache =
-                                    str_eq(conf->layer_cache, "off") ? NULL : conf->layer_cache,
+                                .layer_cache = remote_layers(conf),
+                                .layers = b->layers,
                                 .limits = {.memory_bytes = conf->memory_bytes,
                                            .processes = (uint32_t)conf->processes,
                                            .disk_bytes = conf->disk_bytes,
@@ -294,7 +317,7 @@ int builder_start(struct svc *svc, struct err *err)
     b->disk_timer = loop_timer_new(svc->loop, check_disk, b);
     svc_ready(svc, "sandbox", false, "the first sandbox is not ready yet");
     if (secrets_new(&b->secrets, svc, &b->conf->secrets, b->dir, err) < 0 ||
-        start_artifacts(b, err) < 0 || start_pool(b, slots, err) < 0)
+        start_artifacts(b, err) < 0 || start_pool(b, slots, err) < 0 || start_layers(b, err) < 0)
         return -1;
     make_env(b);
     usage_metrics_init(&b->usage, svc->metrics);
@@ -329,6 +352,7 @@ void builder_release(struct svc *svc)
     oci_client_free(b->env.registry);
     build_driver_free(b->env.driver);
     sandbox_pool_free(b->pool);
+    build_layers_free(b->layers);
     loop_timer_free(b->sweep_timer);
     artifact_store_free(b->store);
     secrets_free(b->secrets);

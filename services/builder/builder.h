@@ -22,6 +22,7 @@ struct builder_conf {
     char *registry_ca;
     char *registry_login;
     char *layer_cache;
+    uint64_t layer_cache_bytes;
     struct signing_conf {
         char *key, *builder_id;
     } signing;
@@ -55,6 +56,7 @@ struct builder {
     struct executor *executor;
     struct sandbox_pool *pool;
     struct build_env env; /* of all builds */
+    struct build_layers *layers;
     struct build_signing signing;
     struct secrets *secrets;
     char *artifacts; /* where they are kept */

@@ -22,8 +22,12 @@ const struct conf_item builder_conf_items[] = {
          "name of a secret with the builder's own logins to registries, as Docker's config.json "
          "has them"),
     ITEM("layer-cache", CONF_STR, layer_cache, "off",
-         "where `dockerfile:` builds keep layers: image (tags in the image's repository), a name "
-         "(the repository <image>/<name>), or off"),
+         "where builds keep layers of images: local (this machine), for `dockerfile:` builds image "
+         "(tags in the image's repository) or a name (the repository <image>/<name>), or off"),
+    ITEM(
+        "layer-cache-size", CONF_SIZE, layer_cache_bytes, "10Gi",
+        "layer-cache: local keeps at most so much, of all pipelines; those not used for longest go "
+        "first, and after cache-keep"),
     ITEM("signing-key", CONF_STR, signing.key, NULL,
          "name of a secret with a P-256 private key (PEM) that signs images and their provenance; "
          "not given: neither is made"),
@@ -51,7 +55,8 @@ const struct conf_item builder_conf_items[] = {
     ITEM("artifacts-keep", CONF_DURATION, artifacts_keep_ms, "0",
          "how long artifacts stay in a folder since they were put or got last; 0: for ever"),
     ITEM("logs-keep", CONF_DURATION, logs_keep_ms, "90d", "the same of whole logs"),
-    ITEM("cache-keep", CONF_DURATION, cache_keep_ms, "30d", "the same of caches"),
+    ITEM("cache-keep", CONF_DURATION, cache_keep_ms, "30d",
+         "the same of caches, those of layers too"),
     ITEM("parameters", CONF_STR, secrets.parameters, "gantry",
          "who answers env.parameter-store and env.secrets-manager: gantry (its own store) or aws"),
     ITEM("grants", CONF_MAP, secrets.grants, NULL,

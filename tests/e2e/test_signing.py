@@ -133,6 +133,25 @@ def test_layers_of_a_dockerfile_are_kept_in_the_registry_where_that_is_configure
     assert log.count("Cache pulled from remote") == 1
 
 
+def test_layers_are_kept_on_the_builder_for_the_pipelines_next_build_where_that_is_configured(released, registry, repository):
+    registry.push("layered-base")
+    dockerfile = f"FROM {registry.address}/layered-base\nCOPY stamp /a\nCOPY other /b\n"
+    stack, _ = released(f"{registry.address}/local", files={"Dockerfile": dockerfile, "stamp": "1", "other": "1"}, **{"layer-cache": "local"})
+
+    def log(number):
+        return eventually(lambda: (t := stack.gantry("logs", f"shop/{number}", "image").out) and "Successfully tagged" in t and t, what="the log")
+
+    assert "Using cache" not in log(1)
+    repository.commit("second", {"other": "2"})
+    stack.wait_release("shop", 2, "succeeded")
+    assert "Layers of the pipeline's earlier builds are here" in log(2) and log(2).count("Using cache") == 1
+    repository.commit("third", {"Dockerfile": dockerfile + "RUN false\n"})  # a step that fails leaves those before it
+    stack.wait_release("shop", 3, "failed")
+    repository.commit("fourth", {"Dockerfile": dockerfile})
+    stack.wait_release("shop", 4, "succeeded")
+    assert log(4).count("Using cache") == 2
+
+
 @pytest.fixture(scope="module")
 def tools():
     """What tests/cosign made: cosign's and the registry's paths."""
