@@ -94,7 +94,9 @@ static void add_cache(struct build_plan *plan, const struct words *w, const char
             free(repository);
         } else {
             strv_addf(&plan->notes,
-                      "--%s=%s has no effect here: layers are kept by type=registry,ref=REPOSITORY",
+                      "--%s=%s has no effect here: the layers of an image are not looked through; "
+                      "keep them with --cache-from and --cache-to of type=registry,ref=REPOSITORY, "
+                      "or have the builder keep them (builder.layer-cache: local)",
                       name, all.items[i]);
         }
         free(type);

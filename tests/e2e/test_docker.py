@@ -161,6 +161,21 @@ def test_layers_are_taken_from_the_registry_of_the_build_before(folder, registry
     assert run(folder, f"docker build {cache} .").count("Cache pulled from remote") == 1
 
 
+def test_what_codebuilds_samples_say_about_a_cache_goes_on_without_one_and_is_told_why(folder, registry):
+    image = f"{registry.address}/legacy:latest"
+    said = run(folder, f"docker pull {image} || echo none yet", f"docker build --cache-from {image} -t {image} .", f"docker push {image}",
+               f"docker rmi {image} && docker pull {image}", f"docker images {registry.address}/legacy --format '{{{{.Tag}}}} {{{{.ID}}}}'",
+               f"docker build --cache-from {image} -t again . && docker tag again {image} && docker inspect {image} --format '{{{{.RepoTags}}}}'")
+    assert "\nnone yet\n" in said and "\nlatest " in said and "latest: digest: sha256:" in said
+    assert said.count(f"docker: --cache-from={image} has no effect here: the layers of an image are not looked through") == 2
+
+
+def test_an_image_that_is_not_there_is_named_and_fails(folder):
+    said = run(folder, *(f"docker {words} || echo exit $?" for words in (
+        "tag missing x", "push missing", "save missing -o x.tar", "load -i missing.tar", "rmi missing")))
+    assert said.count("\nexit 125\n") + said.count("\nexit 1\n") == 5 and said.count("missing") >= 10
+
+
 @pytest.mark.parametrize("words", ["run --rm alpine true", "exec x sh", "compose up", "ps", "system events"])
 def test_what_needs_an_engine_says_so_and_exits_125(folder, words):
     said = run(folder, f"docker {words} || echo exit $?")
