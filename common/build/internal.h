@@ -249,8 +249,8 @@ bool build_log(struct build *build, const char *data, size_t len);
 void build_flush(struct build *build); /* nothing waits any more: before a mark, at the end */
 /* `text` without secrets; the caller frees. NULL gives NULL. */
 char *build_masked(const struct build *build, const char *text);
-/* Messages and names of tests, in place; paths and counts are as they are. */
-void build_mask_report(const struct build *build, Gantry__V1__TestReport *report);
+/* For texts of test reports; NULL: nothing is hidden. */
+const struct report_mask *build_report_mask(const struct build *build);
 /* The buildspec is read: has what its env.parameter-store and env.secrets-manager name, then
  * `next`, perhaps from inside this call; or fails the build. build->login is hidden, too. */
 void build_secrets_get(struct build *build, void (*next)(struct build *build));

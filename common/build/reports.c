@@ -52,7 +52,7 @@ static const char *group_name(const char *group)
 static void note(struct reading_reports *reading, const char *group, const char *text)
 {
     if (reading->notes.count < NOTES_MAX)
-        strv_addf(&reading->notes, "Report %.128s: %.400s", group, text);
+        strv_addf(&reading->notes, "Report %.128s: %s", group, text);
 }
 
 static int read_all(const struct archive_found *found, char *out, struct err *err)
@@ -176,6 +176,7 @@ void reports_begin(struct build *build)
         (void)report_format_of(buildspec_report_format_name(spec->reports[i].format), &format);
         build->reports[i].name = mem_strdup(group_name(spec->reports[i].group));
         report_init(&build->reports[i].report, format, build->place->paths.src);
+        build->reports[i].report.mask = build_report_mask(build);
     }
     build_work(build, read_groups, on_read);
 }

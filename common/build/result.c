@@ -122,8 +122,6 @@ static void add_reports(const struct build *build, struct result *r)
         groups[i] = (struct report_group){.name = build->reports[i].name,
                                           .report = &build->reports[i].report};
     report_tell(&r->finished, groups, build->report_count);
-    for (size_t i = 0; i < r->finished.n_reports; i++)
-        build_mask_report(build, r->finished.reports[i]);
     free(groups);
 }
 

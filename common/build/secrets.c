@@ -20,6 +20,7 @@ struct build_secrets {
     struct mask *mask;
     struct mask_stream *output;
     struct loop_timer *show;
+    struct report_mask in_reports;
     struct err err; /* of filling the mask */
 };
 
@@ -57,37 +58,21 @@ char *build_masked(const struct build *build, const char *text)
     return buf_detach(&out);
 }
 
-/* Never longer than it was: readers have limits. */
-static void mask_string(const struct build *build, char **text)
+static void hide_in_report(const char *text, size_t len, bool cut, struct buf *out, const void *arg)
 {
-    size_t len = strlen(*text);
-    if (len == 0) /* protobuf-c's own */
+    const struct build_secrets *secrets = arg;
+    if (!cut) {
+        mask_text(secrets->mask, text, len, out);
         return;
-    char *masked = build_masked(build, *text);
-    if (strlen(masked) > len) {
-        while (len && ((unsigned char)masked[len] & 0xC0) == 0x80)
-            len--;
-        masked[len] = '\0';
     }
-    mem_wipe(*text, strlen(*text));
-    free(*text);
-    *text = masked;
+    struct mask_stream *stream = mask_stream_new(secrets->mask);
+    mask_stream_add(stream, text, len, out);
+    mask_stream_free(stream);
 }
 
-void build_mask_report(const struct build *build, Gantry__V1__TestReport *report)
+const struct report_mask *build_report_mask(const struct build *build)
 {
-    if (!build->secrets)
-        return;
-    for (size_t i = 0; i < report->n_failures; i++) {
-        mask_string(build, &report->failures[i]->suite);
-        mask_string(build, &report->failures[i]->name);
-        mask_string(build, &report->failures[i]->message);
-    }
-    for (size_t i = 0; i < report->n_slowest; i++) {
-        mask_string(build, &report->slowest[i]->suite);
-        mask_string(build, &report->slowest[i]->name);
-    }
-    mask_string(build, &report->problem);
+    return build->secrets ? &build->secrets->in_reports : NULL;
 }
 
 static bool give(struct build *build, struct buf *out)
@@ -273,6 +258,7 @@ void build_secrets_get(struct build *build, void (*next)(struct build *build))
     struct build_secrets *secrets = mem_alloc(sizeof(*secrets));
     secrets->next = next;
     secrets->mask = mask_new();
+    secrets->in_reports = (struct report_mask){.hide = hide_in_report, .arg = secrets};
     secrets->show = loop_timer_new(build->env->loop, on_show, build);
     build->secrets = secrets;
     collect(build, &wants);

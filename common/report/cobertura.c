@@ -64,7 +64,8 @@ static bool take_condition(struct xml *xml, const char *text, uint64_t *covered,
     const char *open = strchr(text, '(');
 
     if (!open || sscanf(open, "(%18llu/%18llu)", &hit, &all) != 2 || hit > all) {
-        xml_fail(xml, ERR_INVALID, "condition-coverage=\"%.40s\" is not like \"50%% (1/2)\"", text);
+        xml_fail(xml, ERR_INVALID, "condition-coverage=\"%s\" is not like \"50%% (1/2)\"",
+                 text_shown(xml_in(xml)->report, text).text);
         return false;
     }
     *covered = hit;
@@ -83,8 +84,8 @@ static void take_line(struct xml *xml, struct cobertura *c, const char *const *a
     if (!xml_number(xml, attributes, "number", &number))
         return;
     if (!hits || str_to_double(hits, &times) != 0) {
-        xml_fail(xml, ERR_INVALID, "<line> has hits=\"%.40s\", which is no count",
-                 hits ? hits : "");
+        xml_fail(xml, ERR_INVALID, "<line> has hits=\"%s\", which is no count",
+                 text_shown(in->report, hits).text);
         return;
     }
     c->lines = true;

@@ -16,6 +16,7 @@
 
 #define NS_PER_S  1e9
 #define PATH_SIZE 128
+#define WHAT_MAX  200 /* bytes of a step's name before what it said */
 
 struct scenario {
     enum outcome outcome; /* UNKNOWN: no step so far said anything */
@@ -67,7 +68,7 @@ static char *message_of(const char *what, const json_t *result, const char *othe
 
     buf_init(&error, 16 * 1024 * 1024);
     put_error(&error, json_object_get(result, "error_message"));
-    said = text_clean(buf_cstr(&error), REPORT_MESSAGE_MAX);
+    said = text_clean(buf_cstr(&error), 2 * TEXT_KEEP_MAX);
     message = mem_printf("%s: %s", what, *said ? said : otherwise);
     free(said);
     buf_release(&error);
@@ -119,7 +120,9 @@ static int take_hooks(struct cucumber *c, struct scenario *s, const json_t *of, 
     json_array_foreach(json_object_get(of, key), i, hook)
     {
         const char *place = text_of(json_object_get(hook, "match"), "location");
-        char *what = mem_printf("hook %s%s%.200s", key, *place ? " " : "", place);
+        char *shown = text_keep(c->in->report, place, WHAT_MAX);
+        char *what = mem_printf("hook %s%s%s", key, *shown ? " " : "", shown);
+        free(shown);
         int rc = take_result(c, s, json_object_get(hook, "result"), what, true);
         free(what);
         if (rc != 0)
@@ -139,7 +142,9 @@ static int take_steps(struct cucumber *c, struct scenario *s, const json_t *elem
     {
         const char *keyword = text_of(step, "keyword");
         bool blank = str_ends(keyword, " ") || !*keyword; /* behave writes none */
-        char *what = mem_printf("%s%s%.200s", keyword, blank ? "" : " ", text_of(step, "name"));
+        char *shown = text_keep(c->in->report, text_of(step, "name"), WHAT_MAX);
+        char *what = mem_printf("%s%s%s", keyword, blank ? "" : " ", shown);
+        free(shown);
         /* JavaScript's formatter has hooks among the steps. */
         bool hidden = json_is_true(json_object_get(step, "hidden"));
         int rc = take_hooks(c, s, step, "before");

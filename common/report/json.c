@@ -71,8 +71,11 @@ json_t *json_read(struct reading *in)
         err_set(in->err, ERR_INVALID, "%s:%d: ends in the middle: it was not written to its end",
                 in->name, error.line);
     else
-        err_set(in->err, ERR_INVALID, "%s:%d: is not JSON: %.200s", in->name, error.line,
-                str_is_utf8(error.text, strlen(error.text)) ? error.text : "not UTF-8");
+        /* Not what it is near: jansson cut that where it likes. */
+        err_set(in->err, ERR_INVALID, "%s:%d: is not JSON: %.*s", in->name, error.line,
+                (int)(strstr(error.text, " near ") ? strstr(error.text, " near ") - error.text
+                                                   : (ptrdiff_t)strlen(error.text)),
+                error.text);
     return NULL;
 }
 

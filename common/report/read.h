@@ -54,6 +54,14 @@ bool report_has_failed(const struct report *report);
 /* The caller's: UTF-8, of at most `max` bytes, without escape sequences and control characters but
  * newline and tab, without blanks around it. NULL gives "". */
 char *text_clean(const char *text, size_t max);
+/* The same of what is told: with all that the report's mask hides hidden, then cut to `max`. */
+char *text_keep(const struct report *report, const char *text, size_t max);
+/* The same as a value, for a reason: "%s", text_shown(report, text).text */
+struct text_shown {
+    char text[48];
+};
+struct text_shown text_shown(const struct report *report, const char *text);
+#define TEXT_KEEP_MAX (16 * 1024) /* bytes that are looked at; what cuts before cuts behind it */
 /* What failed and where, for people: `text` where it holds the message, else both. The caller's. */
 char *text_message(const char *message, const char *text);
 /* "src/a.c" and "12" -> "src/a.c:12"; the caller's. Either may be NULL. */

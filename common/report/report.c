@@ -157,16 +157,17 @@ int report_add_case(struct reading *in, const struct test_case *c)
     report->duration_ms += c->duration_ms;
     if (failed && report->failure_count < REPORT_FAILURES_MAX)
         keep_failure(report, &(struct report_failure){
-                                 .suite = text_clean(c->suite, REPORT_NAME_MAX),
-                                 .name = text_clean(c->name, REPORT_NAME_MAX),
-                                 .message = text_clean(c->message, REPORT_MESSAGE_MAX),
+                                 .suite = text_keep(report, c->suite, REPORT_NAME_MAX),
+                                 .name = text_keep(report, c->name, REPORT_NAME_MAX),
+                                 .message = text_keep(report, c->message, REPORT_MESSAGE_MAX),
                                  .file = text_clean(c->file, REPORT_NAME_MAX),
                                  .errored = c->outcome == OUTCOME_ERRORED,
                              });
     if (is_slow(report, c->duration_ms))
-        keep_time(report, &(struct report_time){.suite = text_clean(c->suite, REPORT_NAME_MAX),
-                                                .name = text_clean(c->name, REPORT_NAME_MAX),
-                                                .duration_ms = c->duration_ms});
+        keep_time(report,
+                  &(struct report_time){.suite = text_keep(report, c->suite, REPORT_NAME_MAX),
+                                        .name = text_keep(report, c->name, REPORT_NAME_MAX),
+                                        .duration_ms = c->duration_ms});
     return 0;
 }
 
@@ -209,9 +210,11 @@ void report_merge(struct report *into, struct report *from)
         from->problem = NULL;
     }
     enum report_format format = from->format;
+    const struct report_mask *mask = from->mask;
     char *root = mem_strdup(from->root);
     report_release(from);
     report_init(from, format, root);
+    from->mask = mask;
     free(root);
 }
 
@@ -260,6 +263,7 @@ int report_parse(struct report *report, const char *name, const void *bytes, siz
     in.limits.lines -=
         report->cover->marks < in.limits.lines ? report->cover->marks : in.limits.lines;
     report_init(&part, report->format, report->root);
+    part.mask = report->mask;
     part.files = 1;
     int rc = formats[report->format].read(&in);
     if (rc == 0) {
@@ -274,7 +278,7 @@ void report_problem(struct report *report, const struct err *err)
 {
     report->problems++;
     if (!report->problem)
-        report->problem = text_clean(err->msg, PROBLEM_MAX);
+        report->problem = text_keep(report, err->msg, PROBLEM_MAX);
 }
 
 bool report_passed(const struct report *report)

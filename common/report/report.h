@@ -95,8 +95,18 @@ struct report_file {
     struct report_coverage coverage;
 };
 
+struct buf;
+/* Hides in texts that tests wrote what nobody shall read, before they are cut. */
+struct report_mask {
+    /* Adds `text` to *out, which has room for three times as much. `cut`: more followed, so an end
+     * that may be the beginning of what is hidden is left out. On the thread that reads. */
+    void (*hide)(const char *text, size_t len, bool cut, struct buf *out, const void *arg);
+    const void *arg;
+};
+
 struct report {
     enum report_format format;
+    const struct report_mask *mask; /* set it after report_init(); NULL: nothing is hidden */
     enum report_kind kind;
     unsigned files; /* read */
     struct report_counts counts;

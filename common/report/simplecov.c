@@ -150,9 +150,9 @@ static int take_root(struct simplecov *s, json_t *root)
         coverage = json_object_get(result, "coverage");
         if (!json_is_object(coverage))
             return err_set(s->in->err, ERR_INVALID,
-                           "%s: %.100s: has no coverage, so this is neither SimpleCov's "
+                           "%s: %s: has no coverage, so this is neither SimpleCov's "
                            ".resultset.json nor its coverage.json",
-                           s->in->name, command);
+                           s->in->name, text_shown(s->in->report, command).text);
         if (take_coverage(s, coverage) != 0)
             return -1;
     }

@@ -36,12 +36,13 @@ static size_t character_len(const char *p)
     return c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
 }
 
-char *text_clean(const char *text, size_t max)
+/* Into *out, initialised here; true: there was more. */
+static bool clean(struct buf *out, const char *text, size_t max)
 {
     const char *p = text ? text : "";
-    struct buf out;
+    bool more = false;
 
-    buf_init(&out, max);
+    buf_init(out, max);
     while (*p) {
         if (*p == ESCAPE) {
             p = skip_escape(p);
@@ -49,19 +50,55 @@ char *text_clean(const char *text, size_t max)
         }
         size_t len = strnlen(p, character_len(p));
         bool keep = (unsigned char)*p >= 0x20 ? *p != 0x7f : *p == '\n' || *p == '\t';
-        if (keep && !(out.len == 0 && is_blank(*p)) && buf_add(&out, p, len) != 0)
+        if (keep && !(out->len == 0 && is_blank(*p)) && buf_add(out, p, len) != 0) {
+            more = true;
             break;
+        }
         p += len;
     }
+    return more;
+}
+
+char *text_clean(const char *text, size_t max)
+{
+    struct buf out;
+
+    (void)clean(&out, text, max);
     while (out.len > 0 && is_blank(out.data[out.len - 1]))
         out.data[--out.len] = '\0';
     return buf_detach(&out);
 }
 
+char *text_keep(const struct report *report, const char *text, size_t max)
+{
+    struct buf whole, hidden;
+
+    if (!report->mask)
+        return text_clean(text, max);
+    bool more = clean(&whole, text, TEXT_KEEP_MAX);
+    buf_init(&hidden, 3 * whole.len + 1);
+    report->mask->hide(buf_cstr(&whole), whole.len, more, &hidden, report->mask->arg);
+    char *kept = text_clean(buf_cstr(&hidden), max);
+    mem_wipe(whole.data, whole.len);
+    buf_release(&whole);
+    buf_release(&hidden);
+    return kept;
+}
+
+struct text_shown text_shown(const struct report *report, const char *text)
+{
+    struct text_shown shown;
+    char *kept = text_keep(report, text, 40);
+
+    snprintf(shown.text, sizeof(shown.text), "%s", kept);
+    free(kept);
+    return shown;
+}
+
 char *text_message(const char *message, const char *text)
 {
-    char *first = text_clean(message, REPORT_MESSAGE_MAX);
-    char *rest = text_clean(text, REPORT_MESSAGE_MAX);
+    char *first = text_clean(message, 2 * TEXT_KEEP_MAX);
+    char *rest = text_clean(text, 2 * TEXT_KEEP_MAX);
     char *both;
 
     if (!*first || !*rest || strstr(rest, first))

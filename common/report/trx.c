@@ -165,12 +165,12 @@ static void on_close(struct xml *xml, const char *name)
         take(&t->run_message, xml_text(xml));
 }
 
-static void name_class(const struct trx *t, char **suite)
+static void name_class(const struct report *report, const struct trx *t, char **suite)
 {
     const char *class = map_get(t->classes, *suite);
 
     free(*suite);
-    *suite = text_clean(class, REPORT_NAME_MAX);
+    *suite = text_keep(report, class, REPORT_NAME_MAX);
 }
 
 /* A run that was aborted, or failed with no test that did, did not say all there was to say. */
@@ -179,9 +179,9 @@ static int finish(struct reading *in, const struct trx *t)
     struct report *report = in->report;
 
     for (size_t i = 0; i < report->failure_count; i++)
-        name_class(t, &report->failures[i].suite);
+        name_class(report, t, &report->failures[i].suite);
     for (size_t i = 0; i < report->slowest_count; i++)
-        name_class(t, &report->slowest[i].suite);
+        name_class(report, t, &report->slowest[i].suite);
     bool good = str_empty(t->summary) || str_eq(t->summary, "Completed") ||
                 str_eq(t->summary, "Passed") || str_eq(t->summary, "Warning");
     if (good || report_has_failed(report))

@@ -19,11 +19,12 @@
 #include "base/str.h"
 
 #define NAME_SIZE  48 /* of a name that any format knows */
-#define TEXT_MAX   (4 * 1024)
+#define TEXT_MAX   (4 * TEXT_KEEP_MAX)
 #define REASON_MAX 512
 #define PIECE_SIZE ((size_t)1024 * 1024)
 #define NAMES_MAX  2000 /* different ones, of elements and attributes */
 #define CACHE_SIZE 256
+#define SHOWN(of)  text_shown(xml->in->report, of).text
 
 struct xml {
     XML_Parser parser;
@@ -140,8 +141,8 @@ bool xml_number_or_0(struct xml *xml, const char *const *attributes, const char 
     *out = 0;
     if (!text || str_to_u64(text, out) == 0)
         return true;
-    xml_fail(xml, ERR_INVALID, "<%s> has %s=\"%.40s\", which is no count",
-             xml->names[xml->depth - 1], name, text);
+    xml_fail(xml, ERR_INVALID, "<%s> has %s=\"%s\", which is no count", xml->names[xml->depth - 1],
+             name, SHOWN(text));
     return false;
 }
 
@@ -183,7 +184,7 @@ static bool root_fits(struct xml *xml, const char *name)
         snprintf(wanted + strlen(wanted), sizeof(wanted) - strlen(wanted), "%s<%s>",
                  root == xml->reader->roots ? "" : " or ", *root);
     }
-    xml_fail(xml, ERR_INVALID, "begins with <%.40s>, where %s expects %s%s%s", name,
+    xml_fail(xml, ERR_INVALID, "begins with <%s>, where %s expects %s%s%s", SHOWN(name),
              report_format_name(xml->in->report->format), wanted,
              other ? "; file-format for it is " : "", other ? other : "");
     return false;
@@ -219,8 +220,8 @@ static bool check_attributes(struct xml *xml, const char *name, const XML_Char *
         if (!know(xml, a[0]))
             return false;
         if (strlen(a[1]) > max) {
-            xml_fail(xml, ERR_LIMIT, "<%.40s> has %zu bytes in %.40s, more than %zu", name,
-                     strlen(a[1]), a[0], max);
+            xml_fail(xml, ERR_LIMIT, "<%s> has %zu bytes in %s, more than %zu", SHOWN(name),
+                     strlen(a[1]), SHOWN(a[0]), max);
             return false;
         }
     }
@@ -289,7 +290,8 @@ static void XMLCALL on_doctype(void *arg, const XML_Char *name, const XML_Char *
 static void XMLCALL on_entity(void *arg, const XML_Char *name, int is_parameter_entity)
 {
     (void)is_parameter_entity;
-    xml_fail(arg, ERR_INVALID, "the entity &%.40s; is not known", name);
+    struct xml *xml = arg;
+    xml_fail(xml, ERR_INVALID, "the entity &%s; is not known", SHOWN(name));
 }
 
 /* What Windows tools name that expat does not know itself. */
@@ -302,7 +304,7 @@ static int XMLCALL on_encoding(void *arg, const XML_Char *name, XML_Encoding *ou
     struct xml *xml = arg;
 
     if (strcasecmp(name, "windows-1252") != 0 && strcasecmp(name, "cp1252") != 0) {
-        xml_fail(xml, ERR_INVALID, "the encoding %.40s is not supported: write UTF-8", name);
+        xml_fail(xml, ERR_INVALID, "the encoding %s is not supported: write UTF-8", SHOWN(name));
         return XML_STATUS_ERROR;
     }
     for (int i = 0; i < 256; i++)
