@@ -1,6 +1,9 @@
 """The page in a real browser: where is my change, what waits for me, and a vote that counts."""
+import os
+import shutil
 import socket
 
+from local_build import BUILDER
 from page import go, press, problems, shows, sign_in, snap, wait
 from pipelines import PUSH, STAGING_GATE, deployed, deployer_settings, environments, pipeline
 from selenium.webdriver.common.by import By
@@ -121,4 +124,47 @@ spec:
         find.send_keys("x")
         counted("not found")
         assert not here() and not browser.find_element(By.XPATH, "//button[@aria-label='Next in the log']").is_enabled()
+    assert not problems(browser)
+
+
+KEEPS = """version: 0.2
+phases:
+  build:
+    commands:
+      - mkdir out; echo hello >out/hello.txt; head -c 3000000 /dev/zero >out/zeros
+      - i=0; while [ $i -lt 500000 ]; do i=$((i+1)); done # seen in CPU time and memory
+artifacts: {files: [out/*], name: site, secondary-artifacts: {docs: {files: [out/hello.txt], name: docs}}}
+"""
+
+
+def test_what_a_build_kept_and_took_stands_with_its_release_and_is_downloaded(make_stack, repository, browser, tmp_path):
+    stack = make_stack(start=False)
+    kept = stack.folder / "kept"
+    for folder in (kept, kept / ".tmp"):  # root's console may read what the builder's user has
+        folder.mkdir(parents=True, mode=0o700)
+        if os.geteuid() == 0:
+            shutil.chown(folder, BUILDER)
+    stack.settings.update({"console": {"artifacts": str(kept)}, "builder": {"artifacts": str(kept)}})
+    stack.start()
+    repository.commit("first", {"buildspec.yml": KEEPS})
+    stack.apply(f"""
+apiVersion: gantry/v1
+kind: Pipeline
+metadata: {{name: shop}}
+spec:
+  sources: [{{name: app, git: '{repository.url}', branches: [main], poll: 1s}}]
+  stages: [{{name: build, steps: [{{build: {{name: app, buildspec: buildspec.yml}}}}]}}]
+""")
+    stack.wait_release("shop", 1, "succeeded")
+    sign_in(browser, stack, stack.person("vera", "viewer"), "/pipelines/shop/1")
+    shows(browser, "site.zip")
+    card = browser.find_element(By.CSS_SELECTOR, "section[aria-label=Builds]").text
+    assert "\ndocs\n" in card and "\nlog\n" in card and "2 files" in card and "took " in card and " of CPU" in card and " of memory at most" in card and " kept" in card, card
+    snap(browser, "what builds kept and took")
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    press(browser, "site.zip")
+    there = tmp_path / "site.zip"
+    eventually(lambda: there.exists() and not list(tmp_path.glob("*.crdownload")), what="the download")
+    stack.gantry("artifacts", "shop/1", "site.zip", "--to", tmp_path / "by-the-cli")
+    assert there.read_bytes() == (tmp_path / "by-the-cli").read_bytes()
     assert not problems(browser)

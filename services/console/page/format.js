@@ -43,8 +43,11 @@ export const exact = (ms) => EXACT.format(ms);
 // "Thu 16:00" within a week, else with the date, else with the year.
 export const moment = (ms) => (Math.abs(ms - Date.now()) < 6 * DAY ? NEAR : Math.abs(ms - Date.now()) < 300 * DAY ? FAR : NEXT_YEARS).format(ms);
 
-// "340 KiB", "12.4 MiB"
-export const size = (bytes) => (bytes < 1048576 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 1048576).toFixed(1)} MiB`);
+// "340 KiB", "12.4 MiB", "3.1 GiB"
+export function size(bytes) {
+  if (bytes < 1048576) return `${Math.ceil(bytes / 1024)} KiB`;
+  return bytes < 1073741824 ? `${(bytes / 1048576).toFixed(1)} MiB` : `${(bytes / 1073741824).toFixed(1)} GiB`;
+}
 
 export const shortCommit = (commit) => (commit || '').slice(0, 8);
 // A release without an image is approved by its revisions' id.

@@ -9,6 +9,7 @@ import { openReview } from '../review.js';
 import { LogView } from '../log.js';
 import { timeline } from '../timeline.js';
 import { reportsCard } from '../reports.js';
+import { buildsCard } from '../builds.js';
 import * as gates from '../gates.js';
 
 let release = null; // null: not loaded; undefined: there is none
@@ -131,7 +132,7 @@ function logPart() {
 
 function artifacts() {
   if (!release.artifacts.length) return null;
-  return h('section.card', { key: 'artifacts' }, h('h2', null, 'Artifacts'), h('ul.plain', null, release.artifacts.map((a) => h('li', { key: a.name },
+  return h('section.card', { key: 'artifacts' }, h('h2', null, 'Images'), h('ul.plain', null, release.artifacts.map((a) => h('li', { key: a.name },
     h('p', null, h('strong', null, a.name), ' ', parts.digest(a.digest)), h('p.quiet.small.cut', { title: a.repository }, a.repository, a.tag && `:${a.tag}`, a.sizeBytes && ` · ${f.size(a.sizeBytes)}`, a.signature && ' · signed')))));
 }
 
@@ -173,7 +174,7 @@ export default {
     const stages = state.details.get(params.pipeline)?.stages || [];
     return h('section.release', null, head(), rolledBackBox(), failureBox(),
       h('div.release-body', null,
-        h('div.release-left', null, timeline(release, stages, runToShow()?.runId, choose), h('div.release-cards', null, reportsCard(release), gates.passList(release), changes(), artifacts(), votes())),
+        h('div.release-left', null, timeline(release, stages, runToShow()?.runId, choose), h('div.release-cards', null, reportsCard(release), gates.passList(release), changes(), artifacts(), buildsCard(release), votes())),
         logPart()));
   },
 };
