@@ -89,10 +89,10 @@ static bool matches(const struct route *route, const struct path *path)
 {
     for (size_t i = 0; i < route->segments.count; i++) {
         const char *segment = route->segments.items[i];
-        if (is_rest(segment))
-            return true;
         if (i >= path->count)
             return false;
+        if (is_rest(segment)) /* which is not empty */
+            return i + 1 < path->count || *path->segments[i] != '\0';
         if (is_param(segment) ? *path->segments[i] == '\0'
                               : strcmp(segment, path->segments[i]) != 0)
             return false;

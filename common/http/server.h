@@ -40,9 +40,9 @@ int http_server_port(const struct http_server *server);
  * request must not be touched. */
 typedef void http_handler_fn(struct http_request *req, void *arg);
 
-/* `pattern`: "/api/v1/pipelines/{name}"; a last "{rest*}" takes the remaining segments. `method`:
- * "GET" (answers HEAD as well), "POST" ... Unknown paths are 404, known ones with another method
- * 405 with Allow. */
+/* `pattern`: "/api/v1/pipelines/{name}"; a last "{rest*}" takes the remaining segments, which
+ * are not empty. `method`: "GET" (answers HEAD as well), "POST" ... Unknown paths are 404, known
+ * ones with another method 405 with Allow. */
 void http_route(struct http_server *server, const char *method, const char *pattern,
                 size_t body_limit, http_handler_fn *fn, void *arg);
 

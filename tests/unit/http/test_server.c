@@ -233,6 +233,15 @@ static void the_rest_of_a_path_is_one_parameter(void **state)
     assert_has(ask(*state, GET("/files/a/b/c.txt")), "\r\n\r\na/b/c.txt");
 }
 
+static void an_empty_rest_of_a_path_is_404(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_has(ask(f, GET("/files")), "HTTP/1.1 404 ");
+    assert_has(ask(f, GET("/files/")), "HTTP/1.1 404 ");
+    assert_int_equal(f->handled, 0);
+}
+
 static void head_is_answered_by_get_without_a_body(void **state)
 {
     const char *answer =
@@ -773,6 +782,7 @@ int main(void)
         TEST(path_and_query_reach_the_handler_decoded),
         TEST(a_literal_segment_wins_over_a_parameter_in_whatever_order_they_came),
         TEST(the_rest_of_a_path_is_one_parameter),
+        TEST(an_empty_rest_of_a_path_is_404),
         TEST(head_is_answered_by_get_without_a_body),
         TEST(a_file_is_answered_as_far_as_it_is_asked_for),
         TEST(a_file_is_not_sent_to_who_asks_for_its_head),
