@@ -271,3 +271,14 @@ int api_get(struct cli *cli, struct api_reply *reply, const char *fmt, ...)
     call.path = path;
     return api_send(cli, &call, reply);
 }
+
+int api_get_release(struct cli *cli, struct api_reply *reply, const char *word)
+{
+    char pipeline[64];
+    uint64_t number;
+
+    if (cli_release_arg(word, pipeline, &number) < 0)
+        return EXIT_USAGE;
+    return api_get(cli, reply, "/api/v1/pipelines/%s/releases/%llu", pipeline,
+                   (unsigned long long)number);
+}

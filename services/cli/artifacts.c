@@ -206,20 +206,13 @@ int cmd_artifacts(struct cli *cli, int argc, char **argv)
     };
     struct api_reply reply = {0};
     struct strv words = {0};
-    char pipeline[64];
-    uint64_t number;
     int rc = cli_args(cli, self, argc, argv, flags, &words, 1, 2);
 
     if (rc != 0) {
         rc = rc > 0 ? EXIT_DONE : EXIT_USAGE;
         goto out;
     }
-    if (cli_release_arg(words.items[0], pipeline, &number) < 0) {
-        rc = EXIT_USAGE;
-        goto out;
-    }
-    rc = api_get(cli, &reply, "/api/v1/pipelines/%s/releases/%llu", pipeline,
-                 (unsigned long long)number);
+    rc = api_get_release(cli, &reply, words.items[0]);
     if (rc != 0)
         goto out;
     if (words.count == 1) {

@@ -113,6 +113,8 @@ int api_send_expecting(struct cli *cli, const struct api_call *call, int expecte
                        struct api_reply *reply);
 int api_get(struct cli *cli, struct api_reply *reply, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* The release that a word names (cli_release_arg()). */
+int api_get_release(struct cli *cli, struct api_reply *reply, const char *word);
 void api_reply_release(struct api_reply *reply);
 /* A path segment, percent-encoded; the caller frees. */
 char *api_segment(const char *text);

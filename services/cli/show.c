@@ -389,16 +389,11 @@ int cmd_release_show(struct cli *cli, int argc, char **argv)
     const struct cli_command *self = cli_command("release show");
     struct api_reply reply = {0};
     struct strv words = {0};
-    char pipeline[64];
-    uint64_t number;
     int rc = cli_args(cli, self, argc, argv, NULL, &words, 1, 1);
 
     if (rc != 0)
         rc = rc > 0 ? EXIT_DONE : EXIT_USAGE;
-    else if (cli_release_arg(words.items[0], pipeline, &number) < 0)
-        rc = EXIT_USAGE;
-    else if ((rc = api_get(cli, &reply, "/api/v1/pipelines/%s/releases/%llu", pipeline,
-                           (unsigned long long)number)) == 0) {
+    else if ((rc = api_get_release(cli, &reply, words.items[0])) == 0) {
         if (cli->json)
             print_json(reply.json);
         else

@@ -392,20 +392,14 @@ int cmd_logs(struct cli *cli, int argc, char **argv)
     struct api_reply release = {0}, reply = {0};
     struct strv words = {0};
     const char *action, *stage, *run;
-    char pipeline[64], path[256];
-    uint64_t number;
+    char path[256];
     int rc = cli_args(cli, self, argc, argv, flags, &words, 2, 3);
 
     if (rc != 0) {
         rc = rc > 0 ? EXIT_DONE : EXIT_USAGE;
         goto out;
     }
-    if (cli_release_arg(words.items[0], pipeline, &number) < 0) {
-        rc = EXIT_USAGE;
-        goto out;
-    }
-    rc = api_get(cli, &release, "/api/v1/pipelines/%s/releases/%llu", pipeline,
-                 (unsigned long long)number);
+    rc = api_get_release(cli, &release, words.items[0]);
     if (rc != 0)
         goto out;
     action = words.items[words.count - 1];
