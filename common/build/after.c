@@ -98,32 +98,16 @@ static void export_variables(struct build *build)
 
 /* ---- what is read of the place must be here ---- */
 
-static void on_brought(const struct err *err, void *arg)
-{
-    struct build *build = arg;
-    if (build->stopping)
-        return;
-    if (err && err->code != ERR_NONE)
-        build_give_back(build, err);
-    else
-        after_next(build);
-}
-
 static void bring_files(struct build *build)
 {
-    const struct build_driver_ops *ops = build->place->ops;
     struct strv paths = {0};
-    struct err err = {0};
     reports_wants(build, &paths);
     keep_wants(build, &paths);
     if (!build->failure.failed)
         cache_wants(build, &paths);
     if (build->image_uri)
         image_wants(build, &paths);
-    if (!ops->bring || !paths.count)
-        after_next(build);
-    else if (ops->bring(build->place, &paths, BRING_MAX, on_brought, build, &err) < 0)
-        build_give_back(build, &err);
+    place_bring(build, &paths, BRING_MAX, after_next);
     strv_release(&paths);
 }
 

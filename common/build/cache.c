@@ -144,30 +144,12 @@ static void unpack(struct build *build)
     (void)archive_unpack(&conf, cache->fd, &cache->unpacked, &cache->err);
 }
 
-static void on_sent(const struct err *err, void *arg)
-{
-    struct build *build = arg;
-    if (build->stopping)
-        return;
-    if (err && err->code != ERR_NONE)
-        build_give_back(build, err);
-    else
-        end(build);
-}
-
 /* To where the commands run, if that is elsewhere and they could begin already. */
 static void send(struct build *build)
 {
-    const struct build_driver_ops *ops = build->place->ops;
     struct strv paths = {0};
-    struct err err = {0};
-    if (!build->opened || !ops->bring) {
-        end(build);
-        return;
-    }
     place_wants(build, build->cache->files, &paths);
-    if (ops->send(build->place, &paths, on_sent, build, &err) < 0)
-        build_give_back(build, &err);
+    place_send(build, &paths, end);
     strv_release(&paths);
 }
 

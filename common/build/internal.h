@@ -69,8 +69,9 @@ struct build {
     struct git_login login;        /* for git in the commands, until they have it; zero: none */
     struct plan plan;
     bool planned;
-    struct strv texts; /* the plan's, then those of values.c */
-    struct strv users; /* who runs them, as build_script has it */
+    struct strv texts;                  /* the plan's, then those of values.c */
+    struct strv users;                  /* who runs them, as build_script has it */
+    void (*moved)(struct build *build); /* what is brought or sent is there */
     /* What was asked of the place is answered; NULL: nothing was. */
     void (*answered)(struct build *build, const struct build_exit *result);
     struct phase_record phases[PHASE_COUNT];
@@ -188,6 +189,12 @@ struct files;
 void place_wants(const struct build *build, const struct files *files, struct strv *paths);
 /* An empty file on the place's disk, without a name; -1 and *err. */
 int place_file(const struct build *build, struct err *err);
+/* What the commands left at these paths is below place->dir; then `next`, perhaps from inside this
+ * call. A place that fails gives the build back. */
+void place_bring(struct build *build, const struct strv *paths, uint64_t limit_bytes,
+                 void (*next)(struct build *build));
+/* The same the other way, once the place is open: before that, what is there is there inside. */
+void place_send(struct build *build, const struct strv *paths, void (*next)(struct build *build));
 
 /* ---- values.c: texts of the buildspec that the shell evaluates ---- */
 enum values_when { VALUES_BEFORE, VALUES_AFTER }; /* the commands */

@@ -46,3 +46,37 @@ int place_file(const struct build *build, struct err *err)
     int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     return fd < 0 ? err_errno(err, errno, "cannot make a file in '%s'", dir) : fd;
 }
+
+static void on_moved(const struct err *err, void *arg)
+{
+    struct build *build = arg;
+    if (build->stopping)
+        return;
+    if (err && err->code != ERR_NONE)
+        build_give_back(build, err);
+    else
+        build->moved(build);
+}
+
+void place_bring(struct build *build, const struct strv *paths, uint64_t limit_bytes,
+                 void (*next)(struct build *build))
+{
+    const struct build_driver_ops *ops = build->place->ops;
+    struct err err = {0};
+    build->moved = next;
+    if (!ops->bring || !paths->count)
+        next(build);
+    else if (ops->bring(build->place, paths, limit_bytes, on_moved, build, &err) < 0)
+        build_give_back(build, &err);
+}
+
+void place_send(struct build *build, const struct strv *paths, void (*next)(struct build *build))
+{
+    const struct build_driver_ops *ops = build->place->ops;
+    struct err err = {0};
+    build->moved = next;
+    if (!build->opened || !ops->bring)
+        next(build);
+    else if (ops->send(build->place, paths, on_moved, build, &err) < 0)
+        build_give_back(build, &err);
+}

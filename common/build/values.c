@@ -171,20 +171,8 @@ static void finish(struct build *build)
     values->next(build, rc < 0 ? &err : NULL);
 }
 
-static void on_brought(const struct err *err, void *arg)
-{
-    struct build *build = arg;
-    if (build->stopping)
-        return;
-    if (err && err->code != ERR_NONE)
-        build_give_back(build, err);
-    else
-        finish(build);
-}
-
 static void on_ran(struct build *build, const struct build_exit *result)
 {
-    const struct build_driver_ops *ops = build->place->ops;
     struct err err = {0};
     if (result->err.code != ERR_NONE) {
         build_give_back(build, &result->err);
@@ -193,13 +181,10 @@ static void on_ran(struct build *build, const struct build_exit *result)
                 "The buildspec's texts with $ in them cannot be evaluated: %s, exit status %d",
                 result->limit ? result->limit : "the shell ended", result->code);
         build->values->next(build, &err);
-    } else if (!ops->bring) {
-        finish(build);
     } else {
         struct strv paths = {0};
         strv_add(&paths, VALUE_FILE);
-        if (ops->bring(build->place, &paths, FILE_MAX, on_brought, build, &err) < 0)
-            build_give_back(build, &err);
+        place_bring(build, &paths, FILE_MAX, finish);
         strv_release(&paths);
     }
 }
