@@ -1,273 +1,64 @@
 /* What follows the commands: artifacts, reports, the whole log. The place is a folder of this
  * machine in which /bin/sh runs the commands, each in a shell of its own. */
-#include "tests/unit/unit.h"
+#include "tests/unit/build/made_up.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/hex.h"
-#include "base/mem.h"
 #include "base/sha256.h"
-#include "build/build.h"
 #include "buildspec/buildspec.h"
-#include "gantry/v1/request.pb-c.h"
-#include "gantry/v1/result.pb-c.h"
 #include "store/artifact_store.h"
 
 static struct {
-    struct loop *loop;
     char dir[64];   /* of the place */
     char store[64]; /* of the artifact store */
     char build_dir[80], src_dir[80], home_dir[80];
-    struct buf log;
-    const char *spec_text;
-    /* the driver */
-    struct build_driver driver;
-    struct build_place place;
-    struct build_script script;
-    struct strv texts, env;
-    struct loop_timer *answer, *going;
-    struct build_exit next;
-    void (*gone)(void *arg);
-    void *gone_arg;
-    /* the host */
-    Gantry__V1__ActionRequest request;
-    Gantry__V1__BuildSpec spec;
-    Gantry__V1__Revision revision;
-    Gantry__V1__Revision *revisions[1];
-    struct build_env build_env;
-    struct build *build;
-    void (*sourced)(const struct err *err, void *arg);
-    void *sourced_arg;
-    struct loop_timer *source;
     const char *stop_at; /* the mark at which it is stopped */
-    bool ended;
-    Gantry__V1__Finished *finished; /* a copy */
 } fx;
 
-/* ---- the driver ---- */
-
-static const struct build_driver_ops driver_ops;
-
-static int take(struct build_driver *driver, const struct build_wish *wish,
-                struct build_place **out, struct err *err)
-{
-    (void)driver;
-    (void)wish;
-    (void)err;
-    fx.place = (struct build_place){
-        .ops = &driver_ops,
-        .dir = fx.dir,
-        .paths = {.build = fx.build_dir, .src = fx.src_dir, .home = fx.home_dir},
-        .image = "none"};
-    *out = &fx.place;
-    return 0;
-}
-
-static void base_env(const struct build_place *place, struct strv *env)
-{
-    (void)place;
-    strv_add(env, "PATH=/usr/bin:/bin");
-}
-
-static int open_place(struct build_place *place, const struct build_script *script, struct err *err)
-{
-    (void)place;
-    (void)err;
-    fx.script = *script;
-    for (size_t i = 0; i < script->texts->count; i++)
-        strv_add(&fx.texts, script->texts->items[i]);
-    for (size_t i = 0; i < script->env->count; i++)
-        strv_add(&fx.env, script->env->items[i]);
-    return 0;
-}
-
-static void give_answer(void *arg)
-{
-    (void)arg;
-    fx.script.done(&fx.next, fx.script.arg);
-}
-
-static void run(struct build_place *place, size_t index, bool succeeding)
+static bool command(const char *text, size_t index)
 {
     int out[2], status = 0;
     char piece[4096];
-    (void)place;
-    (void)succeeding;
+    (void)index;
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
     pid_t pid = fork();
     if (pid == 0) {
         dup2(out[1], 1);
         dup2(out[1], 2);
-        char *const argv[] = {"sh", "-c", fx.texts.items[index], NULL};
+        char *const argv[] = {"sh", "-c", (char *)text, NULL};
         if (chdir(fx.src_dir) == 0)
-            execve("/bin/sh", argv, fx.env.items);
+            execve("/bin/sh", argv, mu.env.items);
         _exit(127);
     }
     close(out[1]);
     for (ssize_t n; (n = read(out[0], piece, sizeof(piece))) > 0;)
-        fx.script.output(piece, (size_t)n, fx.script.arg);
+        put(piece, (size_t)n);
     close(out[0]);
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    fx.next = (struct build_exit){.code = WEXITSTATUS(status)};
-    loop_timer_arm(fx.answer, 0);
-}
-
-static void export_variables(struct build_place *place)
-{
-    (void)place;
-    fx.next = (struct build_exit){0};
-    loop_timer_arm(fx.answer, 0);
-}
-
-static int exported(struct build_place *place, struct strv *out, struct err *err)
-{
-    (void)place;
-    (void)out;
-    (void)err;
-    return 0;
-}
-
-static int read_file(const struct build_place *place, const char *path, size_t limit,
-                     struct buf *out, struct err *err)
-{
-    (void)place;
-    if (str_eq(path, "build/src/buildspec.yml")) {
-        buf_init(out, limit);
-        return buf_adds(out, fx.spec_text);
-    }
-    char *whole = mem_printf("%s/%s", fx.dir, path);
-    int rc = file_read(out, whole, limit, err);
-    free(whole);
-    return rc;
-}
-
-static void tell_gone(void *arg)
-{
-    (void)arg;
-    fx.gone(fx.gone_arg);
-}
-
-static void stop(struct build_place *place, int64_t grace_ms, void (*gone)(void *arg), void *arg)
-{
-    (void)place;
-    (void)grace_ms;
-    fx.gone = gone;
-    fx.gone_arg = arg;
-    loop_timer_arm(fx.going, 0);
-}
-
-static void nothing(struct build_place *place)
-{
-    (void)place;
-}
-
-static void free_place(struct build_place *place)
-{
-    (void)place;
-    loop_timer_cancel(fx.answer);
-}
-
-static void free_driver(struct build_driver *driver)
-{
-    (void)driver;
-}
-
-static const struct build_driver_ops driver_ops = {.name = "folder",
-                                                   .take = take,
-                                                   .base_env = base_env,
-                                                   .open = open_place,
-                                                   .run = run,
-                                                   .export_variables = export_variables,
-                                                   .exported = exported,
-                                                   .read_file = read_file,
-                                                   .stop = stop,
-                                                   .resume = nothing,
-                                                   .drain = nothing,
-                                                   .free = free_place,
-                                                   .free_driver = free_driver};
-
-/* ---- the host ---- */
-
-static void give_source(void *arg)
-{
-    (void)arg;
-    fx.sourced(NULL, fx.sourced_arg);
-}
-
-static int source(void *host, const char *dir, void (*done)(const struct err *err, void *arg),
-                  void *arg, struct err *err)
-{
-    (void)host;
-    (void)dir;
-    (void)err;
-    fx.sourced = done;
-    fx.sourced_arg = arg;
-    loop_timer_arm(fx.source, 0);
-    return 0;
-}
-
-static bool on_log(void *host, const char *data, size_t len)
-{
-    (void)host;
-    buf_add(&fx.log, data, len);
+    mu.next.code = WEXITSTATUS(status);
     return true;
 }
 
 static void stop_it(void *arg)
 {
     (void)arg;
-    if (!fx.ended)
-        build_stop(fx.build, BUILD_CANCEL, "Ann stopped it");
+    if (!mu.ended)
+        build_stop(mu.build, BUILD_CANCEL, "Ann stopped it");
 }
 
 static void on_mark(void *host, const char *line)
 {
-    (void)host;
-    buf_addf(&fx.log, "%s\n", line);
+    made_mark(host, line);
     if (fx.stop_at && str_starts(line, fx.stop_at))
-        loop_post(fx.loop, stop_it, NULL);
+        loop_post(mu.loop, stop_it, NULL);
 }
-
-static void on_progress(void *host, const char *phase)
-{
-    (void)host;
-    (void)phase;
-}
-
-static void on_finished(void *host, const Gantry__V1__Finished *finished)
-{
-    (void)host;
-    size_t len = gantry__v1__finished__get_packed_size(finished);
-    uint8_t *bytes = mem_alloc(len + 1);
-    gantry__v1__finished__pack(finished, bytes);
-    fx.finished = gantry__v1__finished__unpack(NULL, len, bytes);
-    free(bytes);
-    fx.ended = true;
-}
-
-static void on_dropped(void *host, const struct err *why)
-{
-    (void)host;
-    fail_msg("dropped: %s", why ? why->msg : "");
-}
-
-static const struct build_host_ops host_ops = {.source = source,
-                                               .log = on_log,
-                                               .mark = on_mark,
-                                               .progress = on_progress,
-                                               .finished = on_finished,
-                                               .dropped = on_dropped};
-
-/* ---- the tests' own ---- */
 
 static int setup(void **state)
 {
-    static char src[] = "src", shop[] = "shop", app[] = "app", name[] = "buildspec.yml",
-                commit[] = "c0ffee";
     struct err err;
     (void)state;
     memset(&fx, 0, sizeof(fx));
@@ -280,71 +71,42 @@ static int setup(void **state)
     snprintf(fx.home_dir, sizeof(fx.home_dir), "%s/home", fx.dir);
     assert_int_equal(file_mkdirs(fx.src_dir, 0755, NULL), 0);
     assert_int_equal(file_mkdirs(fx.home_dir, 0755, NULL), 0);
-    fx.loop = loop_new(2);
-    buf_init(&fx.log, 1 << 20);
-    fx.answer = loop_timer_new(fx.loop, give_answer, NULL);
-    fx.going = loop_timer_new(fx.loop, tell_gone, NULL);
-    fx.source = loop_timer_new(fx.loop, give_source, NULL);
-    fx.driver.ops = &driver_ops;
-    gantry__v1__action_request__init(&fx.request);
-    gantry__v1__build_spec__init(&fx.spec);
-    gantry__v1__revision__init(&fx.revision);
-    fx.revision.source = src;
-    fx.revision.commit = commit;
-    fx.revisions[0] = &fx.revision;
-    fx.spec.source = src;
-    fx.spec.buildspec = name;
-    fx.request.pipeline = shop;
-    fx.request.action = app;
-    fx.request.release = 7;
-    fx.request.revisions = fx.revisions;
-    fx.request.n_revisions = 1;
-    fx.request.spec_case = GANTRY__V1__ACTION_REQUEST__SPEC_BUILD;
-    fx.request.build = &fx.spec;
-    fx.build_env = (struct build_env){.loop = fx.loop, .driver = &fx.driver};
-    const struct artifact_store_conf conf = {.loop = fx.loop, .where = fx.store};
-    return artifact_store_new(&fx.build_env.artifacts, &conf, &err);
+    made_up_init(command);
+    made_host.mark = on_mark;
+    mu.place.dir = fx.dir;
+    mu.place.paths =
+        (struct build_paths){.build = fx.build_dir, .src = fx.src_dir, .home = fx.home_dir};
+    const struct artifact_store_conf conf = {.loop = mu.loop, .where = fx.store};
+    return artifact_store_new(&mu.build_env.artifacts, &conf, &err);
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    if (fx.finished)
-        gantry__v1__finished__free_unpacked(fx.finished, NULL);
-    artifact_store_free(fx.build_env.artifacts);
-    loop_timer_free(fx.answer);
-    loop_timer_free(fx.going);
-    loop_timer_free(fx.source);
-    loop_free(fx.loop);
-    buf_release(&fx.log);
-    strv_release(&fx.texts);
-    strv_release(&fx.env);
+    artifact_store_free(mu.build_env.artifacts);
+    made_up_release();
     (void)file_remove_tree(fx.dir, NULL);
     return file_remove_tree(fx.store, NULL);
 }
 
 static void build(const char *text)
 {
-    const struct build_host host = {
-        .ops = &host_ops, .request = &fx.request, .run_id = "run", .attempt = 2, .started_ms = 1};
-    fx.spec_text = text;
-    fx.build = build_new(&fx.build_env, &host);
-    build_begin(fx.build);
-    loop_run_for(fx.loop, 60000, &fx.ended);
-    assert_true(fx.ended);
+    mu.text = text;
+    begin(2);
+    finish();
 }
 
 static void assert_outcome(Gantry__V1__Outcome outcome, const char *phase)
 {
-    if (fx.finished->outcome != outcome || !str_eq(fx.finished->phase, phase))
-        fail_msg("%d %s: %s\n%s", (int)fx.finished->outcome, fx.finished->phase,
-                 fx.finished->reason, buf_cstr(&fx.log));
+    if (mu.finished->outcome != outcome || !str_eq(mu.finished->phase, phase))
+        fail_msg("%d %s: %s\n%s", (int)mu.finished->outcome, mu.finished->phase,
+                 mu.finished->reason, buf_cstr(&mu.log));
 }
 
 static void assert_log(const char *text)
 {
-    if (!strstr(buf_cstr(&fx.log), text))
-        fail_msg("the log has no '%s':\n%s", text, buf_cstr(&fx.log));
+    if (!strstr(buf_cstr(&mu.log), text))
+        fail_msg("the log has no '%s':\n%s", text, buf_cstr(&mu.log));
 }
 
 /* What `command` prints, run in the folder of the store. */
@@ -381,16 +143,16 @@ static void artifacts_are_packed_stored_and_told(void **state)
           "    docs: {files: docs, name: $V}\n"
           "    more: {files: 'dist/*'}\n");
     assert_outcome(SUCCEEDED, "");
-    assert_int_equal(fx.finished->n_files, 4);
-    const Gantry__V1__StoredFile *web = fx.finished->files[0];
+    assert_int_equal(mu.finished->n_files, 4);
+    const Gantry__V1__StoredFile *web = mu.finished->files[0];
     assert_string_equal(web->name, "web-1.2-x y.zip");
     assert_string_equal(web->key, "artifacts/shop/7/run/releases/web-1.2-x y.zip");
     assert_int_equal(web->kind, GANTRY__V1__STORED_FILE_KIND__STORED_FILE_KIND_ARTIFACT);
     assert_int_equal(web->entries, 2);
-    assert_string_equal(fx.finished->files[1]->name, "docs");
-    assert_string_equal(fx.finished->files[1]->key, "artifacts/shop/7/run/1.2.zip");
-    assert_string_equal(fx.finished->files[2]->key, "artifacts/shop/7/run/more.zip");
-    assert_int_equal(fx.finished->files[3]->kind,
+    assert_string_equal(mu.finished->files[1]->name, "docs");
+    assert_string_equal(mu.finished->files[1]->key, "artifacts/shop/7/run/1.2.zip");
+    assert_string_equal(mu.finished->files[2]->key, "artifacts/shop/7/run/more.zip");
+    assert_int_equal(mu.finished->files[3]->kind,
                      GANTRY__V1__STORED_FILE_KIND__STORED_FILE_KIND_LOG);
     char hash[SHA256_HEX_SIZE];
     hex_encode(web->sha256.data, web->sha256.len, hash);
@@ -399,9 +161,9 @@ static void artifacts_are_packed_stored_and_told(void **state)
         0);
     assert_non_null(strstr(in_store("cat artifacts/shop/7/run/releases/*.manifest.json"),
                            "{\"path\":\"sub/b\",\"size\":2,"));
-    assert_true(fx.finished->usage->bytes_out > web->size_bytes);
-    assert_string_equal(fx.finished->phases[fx.finished->n_phases - 1]->name, "UPLOAD_ARTIFACTS");
-    assert_string_equal(fx.finished->phases[fx.finished->n_phases - 1]->status, "SUCCEEDED");
+    assert_true(mu.finished->usage->bytes_out > web->size_bytes);
+    assert_string_equal(mu.finished->phases[mu.finished->n_phases - 1]->name, "UPLOAD_ARTIFACTS");
+    assert_string_equal(mu.finished->phases[mu.finished->n_phases - 1]->status, "SUCCEEDED");
 }
 
 static void artifacts_of_a_failed_build_are_kept_when_post_build_ran(void **state)
@@ -411,10 +173,10 @@ static void artifacts_of_a_failed_build_are_kept_when_post_build_ran(void **stat
           "phases: {build: {commands: [echo a >a, exit 3]}, post_build: {commands: [echo b >b]}}\n"
           "artifacts: {files: '*'}\n");
     assert_outcome(FAILED, "BUILD");
-    assert_int_equal(fx.finished->exit_code, 3);
-    assert_int_equal(fx.finished->n_files, 2);
-    assert_string_equal(fx.finished->files[0]->key, "artifacts/shop/7/run/app.zip");
-    assert_int_equal(fx.finished->files[0]->entries, 2);
+    assert_int_equal(mu.finished->exit_code, 3);
+    assert_int_equal(mu.finished->n_files, 2);
+    assert_string_equal(mu.finished->files[0]->key, "artifacts/shop/7/run/app.zip");
+    assert_int_equal(mu.finished->files[0]->entries, 2);
 }
 
 static void a_build_that_did_not_come_so_far_has_no_artifacts(void **state)
@@ -430,8 +192,8 @@ static void a_build_that_did_not_come_so_far_has_no_artifacts(void **state)
             setup(state);
         }
         build(texts[i]);
-        assert_int_equal(fx.finished->outcome, FAILED);
-        assert_int_equal(fx.finished->n_files, 1); /* the log */
+        assert_int_equal(mu.finished->outcome, FAILED);
+        assert_int_equal(mu.finished->n_files, 1); /* the log */
         assert_string_equal(in_store("ls"), "logs\n");
     }
 }
@@ -442,7 +204,7 @@ static void files_that_are_not_there_fail_the_build_that_succeeded(void **state)
     build("version: 0.2\nphases: {build: {commands: ['true']}}\n"
           "artifacts:\n  files: [none]\n");
     assert_outcome(FAILED, "UPLOAD_ARTIFACTS");
-    assert_non_null(strstr(fx.finished->reason, "no file matches what line 3"));
+    assert_non_null(strstr(mu.finished->reason, "no file matches what line 3"));
 }
 
 static void a_link_out_of_the_source_is_left_out_and_told(void **state)
@@ -451,7 +213,7 @@ static void a_link_out_of_the_source_is_left_out_and_told(void **state)
     build("version: 0.2\nphases: {build: {commands: ['echo a >a; ln -s /etc/passwd b']}}\n"
           "artifacts: {files: '*'}\n");
     assert_outcome(SUCCEEDED, "");
-    assert_int_equal(fx.finished->files[0]->entries, 1);
+    assert_int_equal(mu.finished->files[0]->entries, 1);
     assert_log("Left out of app.zip: b: a link that leads out");
 }
 
@@ -461,7 +223,7 @@ static void a_name_that_leads_out_of_the_store_fails_the_build(void **state)
     build("version: 0.2\nphases: {build: {commands: [echo a >a]}}\n"
           "artifacts: {files: '*', name: $(echo ../../../evil)}\n");
     assert_outcome(FAILED, "UPLOAD_ARTIFACTS");
-    assert_non_null(strstr(fx.finished->reason, "cannot be one"));
+    assert_non_null(strstr(mu.finished->reason, "cannot be one"));
     assert_string_equal(in_store("ls"), "logs\n");
 }
 
@@ -471,7 +233,7 @@ static void texts_that_the_shell_cannot_evaluate_fail_the_build(void **state)
     build("version: 0.2\nphases: {build: {commands: [echo a >a]}}\n"
           "artifacts: {files: '*', name: '${NONE:?it is not set}'}\n");
     assert_outcome(FAILED, "UPLOAD_ARTIFACTS");
-    assert_non_null(strstr(fx.finished->reason, "cannot be evaluated"));
+    assert_non_null(strstr(mu.finished->reason, "cannot be evaluated"));
     assert_log("it is not set");
 }
 
@@ -484,20 +246,20 @@ static void a_store_that_fails_fails_the_build(void **state)
         assert_non_null(in_store("chmod 500 .tmp"));
     build("version: 0.2\nphases: {build: {commands: [echo a >a]}}\nartifacts: {files: '*'}\n");
     assert_outcome(FAILED, "UPLOAD_ARTIFACTS");
-    assert_non_null(strstr(fx.finished->reason, "The artifacts 'app.zip' are not kept: "));
+    assert_non_null(strstr(mu.finished->reason, "The artifacts 'app.zip' are not kept: "));
     assert_log("The whole log is not kept: ");
-    assert_int_equal(fx.finished->n_files, 0);
+    assert_int_equal(mu.finished->n_files, 0);
 }
 
 static void without_a_store_nothing_is_kept_and_that_is_told(void **state)
 {
     (void)state;
-    struct artifact_store *store = fx.build_env.artifacts;
-    fx.build_env.artifacts = NULL;
+    struct artifact_store *store = mu.build_env.artifacts;
+    mu.build_env.artifacts = NULL;
     build("version: 0.2\nphases: {build: {commands: [echo a >a]}}\nartifacts: {files: '*'}\n");
-    fx.build_env.artifacts = store;
+    mu.build_env.artifacts = store;
     assert_outcome(SUCCEEDED, "");
-    assert_int_equal(fx.finished->n_files, 0);
+    assert_int_equal(mu.finished->n_files, 0);
     assert_log("there is no artifact store here");
 }
 
@@ -512,9 +274,9 @@ static void a_stop_while_artifacts_are_packed_or_stored_ends_it(void **state)
         fx.stop_at = marks[i];
         build("version: 0.2\nphases: {build: {commands: [head -c 5000000 /dev/urandom >a]}}\n"
               "artifacts: {files: '*'}\n");
-        assert_int_equal(fx.finished->outcome, GANTRY__V1__OUTCOME__OUTCOME_STOPPED);
-        assert_string_equal(fx.finished->reason, "Ann stopped it");
-        loop_drain(fx.loop);
+        assert_int_equal(mu.finished->outcome, GANTRY__V1__OUTCOME__OUTCOME_STOPPED);
+        assert_string_equal(mu.finished->reason, "Ann stopped it");
+        loop_drain(mu.loop);
     }
 }
 
@@ -537,9 +299,9 @@ static void reports_are_read_and_a_malformed_one_is_a_line_in_the_log(void **sta
           "  unit: {files: ['**/*.xml'], base-directory: $(echo out)}\n"
           "  'arn:aws:codebuild:eu-central-1:1:report-group/none': {files: ['*.none']}\n");
     assert_outcome(FAILED, "BUILD");
-    assert_int_equal(fx.finished->exit_code, 5);
-    assert_int_equal(fx.finished->n_reports, 1);
-    const Gantry__V1__TestReport *unit = fx.finished->reports[0];
+    assert_int_equal(mu.finished->exit_code, 5);
+    assert_int_equal(mu.finished->n_reports, 1);
+    const Gantry__V1__TestReport *unit = mu.finished->reports[0];
     assert_string_equal(unit->group, "unit");
     assert_int_equal(unit->counts->passed, 1);
     assert_int_equal(unit->counts->failed, 1);
@@ -555,7 +317,7 @@ static void a_report_that_is_a_link_out_or_a_pipe_is_not_read(void **state)
           "phases: {build: {commands: ['ln -s /etc/passwd a.xml; mkfifo b.xml']}}\n"
           "reports: {unit: {files: '*.xml'}}\n");
     assert_outcome(SUCCEEDED, "");
-    assert_int_equal(fx.finished->n_reports, 0);
+    assert_int_equal(mu.finished->n_reports, 0);
     assert_log("Report unit: a.xml: a link that leads out");
     assert_log("Report unit: b.xml: neither a file nor a link");
 }
@@ -565,12 +327,12 @@ static void a_report_that_is_a_link_out_or_a_pipe_is_not_read(void **state)
 /* The next build: the same store, a clean place, its log alone. */
 static void again(void)
 {
-    gantry__v1__finished__free_unpacked(fx.finished, NULL);
-    fx.finished = NULL;
-    fx.ended = false;
-    buf_reset(&fx.log);
-    strv_release(&fx.texts);
-    strv_release(&fx.env);
+    gantry__v1__finished__free_unpacked(mu.finished, NULL);
+    mu.finished = NULL;
+    mu.ended = false;
+    buf_reset(&mu.log);
+    strv_release(&mu.texts);
+    strv_release(&mu.env);
     assert_int_equal(file_remove_tree(fx.build_dir, NULL), 0);
     assert_int_equal(file_remove_tree(fx.home_dir, NULL), 0);
     assert_int_equal(file_mkdirs(fx.src_dir, 0755, NULL), 0);
@@ -595,7 +357,7 @@ static void a_cache_comes_back_in_the_next_build_and_is_replaced_by_it(void **st
     build(CACHED("'grep -qx 1 node_modules/l && test ! -e other; echo 2 >node_modules/a/x'", ""));
     assert_outcome(SUCCEEDED, "");
     assert_log("Cache restored: without a key (2 files, 2 bytes)");
-    assert_true(fx.finished->usage->bytes_in > 0);
+    assert_true(mu.finished->usage->bytes_in > 0);
     again();
     build(CACHED("grep -qx 2 node_modules/l", ""));
     assert_outcome(SUCCEEDED, "");
@@ -613,7 +375,7 @@ static void a_key_is_evaluated_before_the_commands_and_its_cache_never_changes(v
     build(spec);
     assert_log("Cache restored: npm-7%2Fa%20b");
     assert_log("Running command cat x.txt; echo $(cat x.txt)2 >x.txt\n2\n");
-    assert_null(strstr(buf_cstr(&fx.log), "Cache kept"));
+    assert_null(strstr(buf_cstr(&mu.log), "Cache kept"));
     again();
     build(spec);
     assert_log(">x.txt\n2\n");
@@ -641,7 +403,7 @@ static void an_action_only_restores_or_only_saves(void **state)
 {
     (void)state;
     build(CACHED("echo 1 >x.txt", "  action: restore\n"));
-    assert_null(strstr(buf_cstr(&fx.log), "Cache kept"));
+    assert_null(strstr(buf_cstr(&mu.log), "Cache kept"));
     again();
     build(CACHED("echo 1 >x.txt", "  action: save\n"));
     assert_log("Cache kept");
@@ -664,12 +426,12 @@ static void another_pipeline_or_other_paths_find_nothing(void **state)
     (void)state;
     build(CACHED("echo 1 >x.txt", "  key: k\n"));
     again();
-    fx.request.pipeline = other;
+    mu.request.pipeline = other;
     build(CACHED("test ! -e x.txt", "  key: k\n  fallback-keys: [k, $NONE]\n  action: restore\n"));
     assert_outcome(SUCCEEDED, "");
     assert_log("Cache: there is none yet");
     again();
-    fx.request.pipeline = shop;
+    mu.request.pipeline = shop;
     build("version: 0.2\nphases: {build: {commands: [test ! -e x.txt]}}\n"
           "cache: {paths: ['*.txt'], key: k, action: restore}\n");
     assert_outcome(SUCCEEDED, "");
@@ -684,7 +446,7 @@ static void a_cache_that_leads_out_fails_the_build_and_is_removed(void **state)
     (void)in_store("f=$(find cache -name only) && sed -i s,src/x.txt,src/../..,g $f");
     build(spec);
     assert_outcome(FAILED, "DOWNLOAD_SOURCE");
-    assert_non_null(strstr(fx.finished->reason, "was removed: the archive is refused"));
+    assert_non_null(strstr(mu.finished->reason, "was removed: the archive is refused"));
     again();
     build(spec);
     assert_outcome(SUCCEEDED, "");
@@ -709,8 +471,8 @@ static void the_whole_log_is_kept_as_it_was_written(void **state)
     (void)state;
     build("version: 0.2\nphases: {build: {commands: ['seq 1 90000; printf half', exit 1]}}\n");
     assert_outcome(FAILED, "BUILD");
-    assert_int_equal(fx.finished->n_files, 1);
-    const Gantry__V1__StoredFile *log = fx.finished->files[0];
+    assert_int_equal(mu.finished->n_files, 1);
+    const Gantry__V1__StoredFile *log = mu.finished->files[0];
     assert_string_equal(log->name, "log");
     assert_string_equal(log->key, "logs/shop/7/run.2.log");
     char hash[SHA256_HEX_SIZE];
@@ -727,7 +489,7 @@ static void a_log_that_never_ends_is_cut(void **state)
     build("version: 0.2\nphases: {build: {commands: ['yes 123456789 | head -c 70000000']}}\n");
     assert_outcome(SUCCEEDED, "");
     assert_non_null(strstr(in_store("tail -n 1 logs/shop/7/run.2.log"), "longer than 64 MiB"));
-    assert_true(fx.finished->files[0]->size_bytes < (64 << 20) + 100);
+    assert_true(mu.finished->files[0]->size_bytes < (64 << 20) + 100);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
