@@ -105,5 +105,17 @@ spec:
 """
 
 
+def one_stage(name, git, build="name: app, buildspec: buildspec.yml", stage="build", source="branches: [main], poll: 1s"):
+    """One stage with one build action; `build` and `source`: what stands in their mappings."""
+    return f"""
+apiVersion: gantry/v1
+kind: Pipeline
+metadata: {{name: {name}}}
+spec:
+  sources: [{{name: app, git: '{git}', {source}}}]
+  stages: [{{name: {stage}, steps: [{{build: {{{build}}}}}]}}]
+"""
+
+
 STAGING_GATE = "gates: [{approval: {by: ['group:qa'], count: 1, expires: 1h, message: 'Try {{release.number}} in DEV 🚀'}}]"
 PROD_GATE = "gates: [{approval: {by: ['group:release-managers'], count: 2, not: [author], expires: 1h}}]"

@@ -5,7 +5,7 @@ import http.client
 import json
 
 import pytest
-from pipelines import deployer_settings, environments, pipeline
+from pipelines import deployer_settings, environments, one_stage, pipeline
 from stack import Repository, eventually
 
 SECRET = "hush-hush-hush-hush"
@@ -19,15 +19,7 @@ def hooked(make_stack, repository):
     stack.secret("hook", SECRET)
     stack.start()
     repository.commit("first", {"buildspec.yml": "version: 0.2\nphases: {build: {commands: ['true']}}\n"})
-    stack.apply(environments("dev") + f"""
-apiVersion: gantry/v1
-kind: Pipeline
-metadata: {{name: lib}}
-spec:
-  sources: [{{name: app, git: '{repository.url}', branches: [main], poll: 1s}}]
-  stages:
-    - {{name: test, steps: [{{build: {{name: test, buildspec: buildspec.yml}}}}]}}
-""")
+    stack.apply(environments("dev") + one_stage("lib", repository.url, "name: test, buildspec: buildspec.yml", stage="test"))
     stack.wait_release("lib", 1)
     return stack
 

@@ -3,6 +3,7 @@ import pathlib
 import random
 import socket
 
+from pipelines import one_stage
 from stack import eventually
 
 NAP = random.randrange(10**8, 10**9)  # so that two runs of this test on one machine do not see each other's
@@ -16,15 +17,7 @@ SPECS = {
 
 
 def pipeline(name, repository, buildspec, timeout="60m"):
-    return f"""
-apiVersion: gantry/v1
-kind: Pipeline
-metadata: {{name: {name}}}
-spec:
-  sources: [{{name: app, git: '{repository.url}', branches: [main], poll: 1s}}]
-  stages:
-    - {{name: build, steps: [{{build: {{name: app, buildspec: {buildspec}, timeout: {timeout}}}}}]}}
-"""
+    return one_stage(name, repository.url, f"name: app, buildspec: {buildspec}, timeout: {timeout}")
 
 
 def action(release):

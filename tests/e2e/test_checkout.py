@@ -1,15 +1,9 @@
 """What a build finds in its folder: submodules, what Git LFS keeps, a .git; and what a hostile commit gets."""
 import hashlib
 
+from pipelines import one_stage
 from stack import Repository
 
-PIPELINE = """apiVersion: gantry/v1
-kind: Pipeline
-metadata: {name: %s}
-spec:
-  sources: [{name: app, git: '%s', branches: [main], poll: 1s%s}]
-  stages: [{name: build, steps: [build: {name: look, source: app, buildspec: buildspec.yml}]}]
-"""
 BUILDSPEC = """version: 0.2
 phases:
   build:
@@ -32,7 +26,7 @@ def commands(*lines):
 
 
 def build(stack, name, repository, extra):
-    stack.apply(PIPELINE % (name, repository.url, extra))
+    stack.apply(one_stage(name, repository.url, "name: look, source: app, buildspec: buildspec.yml", source=f"branches: [main], poll: 1s{extra}"))
     return stack.wait_release(name, 1, "succeeded", "failed")
 
 

@@ -6,6 +6,7 @@ import subprocess
 import urllib.request
 
 import pytest
+from pipelines import one_stage
 from stack import ROOT, eventually, free_port
 
 pytestmark = pytest.mark.full
@@ -52,15 +53,8 @@ def test_a_push_to_gitea_starts_a_release_by_its_webhook_alone(make_stack, gitea
     gitea.api("POST", f"/repos/{gitea.user}/{name}/hooks", {
         "type": "gitea", "active": True, "events": ["push"],
         "config": {"url": f"http://127.0.0.1:{stack.ports['source-watcher']}/hooks/gitea", "content_type": "json", "secret": SECRET}})
-    stack.apply(f"""
-apiVersion: gantry/v1
-kind: Pipeline
-metadata: {{name: forge}}
-spec:
-  sources: [{{name: app, git: '{remote}', branches: [main], credentials: gitea, poll: 0}}]
-  stages:
-    - {{name: test, steps: [{{build: {{name: test, buildspec: buildspec.yml}}}}]}}
-""")
+    stack.apply(one_stage("forge", remote, "name: test, buildspec: buildspec.yml", stage="test",
+                          source="branches: [main], credentials: gitea, poll: 0"))
     commit = repository.commit("second", push=False)
     repository.git("push", "-q", "gitea", "HEAD:refs/heads/main")
     release = eventually(lambda: next((r for r in stack.get("/api/v1/pipelines/forge/releases")["releases"] if r["commit"] == commit), None),

@@ -9,6 +9,7 @@ import tempfile
 import urllib.request
 
 import pytest
+from pipelines import one_stage
 from stack import ROOT, SERVICES, Repository, eventually
 
 pytestmark = pytest.mark.full
@@ -32,17 +33,6 @@ phases:
 """
 DOCKERFILE = 'FROM scratch\nCOPY hello /hello\nRUN ["/hello", "while building"]\nENTRYPOINT ["/hello"]\n'
 HELLO = '#include <stdio.h>\nint main(int c, char **v) { return printf("hello %s\\n", c > 1 ? v[1] : "there") < 0; }\n'
-PIPELINE = """apiVersion: gantry/v1
-kind: Pipeline
-metadata: {name: %s}
-spec:
-  sources:
-    - {name: app, git: 'git://git/app.git', branches: [main], poll: 1s}
-  stages:
-    - name: build
-      steps:
-        - build: {name: image, source: app, %s, image: 'registry:5000/%s'}
-"""
 
 
 def run(*words, env=None, check=True, stdin=None, timeout=900):
@@ -142,8 +132,9 @@ def released(compose):
     repository.commit("A program in an image", {"Dockerfile": DOCKERFILE, "buildspec.yml": BUILDSPEC})
     for path in [repository.bare, *repository.bare.rglob("*")]:
         os.chown(path, 10001, 10001)  # the git server's user
-    compose.gantry("apply", "-f", "-", stdin="---\n".join([PIPELINE % ("spec", "buildspec: buildspec.yml", "spec"),
-                                                         PIPELINE % ("file", "dockerfile: Dockerfile", "file")]))
+    compose.gantry("apply", "-f", "-", stdin="---\n".join([
+        one_stage(name, "git://git/app.git", f"name: image, source: app, {build}, image: 'registry:5000/{name}'")
+        for name, build in (("spec", "buildspec: buildspec.yml"), ("file", "dockerfile: Dockerfile"))]))
     releases = {}
     for name in ("spec", "file"):
         release = eventually(lambda: compose.ended(name, 1), 120, f"the end of {name}/1", every=0.5)

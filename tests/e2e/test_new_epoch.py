@@ -4,6 +4,7 @@ import json
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
+from pipelines import one_stage
 from stack import eventually
 from topics import read_topic
 
@@ -15,15 +16,7 @@ def lib(make_stack, repository):
     """A stack whose pipeline `lib` has had its first release, and a checkpoint beyond it."""
     stack = make_stack(settings={"promoter": {"checkpoint-every": "1s"}})
     repository.commit("first", {"buildspec.yml": "version: 0.2\nphases: {build: {commands: ['true']}}\n"})
-    stack.apply(f"""
-apiVersion: gantry/v1
-kind: Pipeline
-metadata: {{name: lib}}
-spec:
-  sources: [{{name: app, git: '{repository.url}', branches: [main], poll: 1s}}]
-  stages:
-    - {{name: test, steps: [{{build: {{name: test, buildspec: buildspec.yml}}}}]}}
-""")
+    stack.apply(one_stage("lib", repository.url, "name: test, buildspec: buildspec.yml", stage="test"))
     stack.wait_release("lib", 1, "succeeded")
     decisions = [r for r in read_topic(stack, "ledger") if r.message.pipeline == "lib"]
     stack.partition = decisions[0].partition

@@ -5,7 +5,7 @@ import socket
 
 from local_build import BUILDER
 from page import go, press, problems, shows, sign_in, snap, wait
-from pipelines import PUSH, STAGING_GATE, deployed, deployer_settings, environments, pipeline
+from pipelines import PUSH, STAGING_GATE, deployed, deployer_settings, environments, one_stage, pipeline
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from stack import eventually
@@ -85,14 +85,7 @@ def test_a_log_is_searched_while_it_comes_and_keeps_its_colours(make_stack, repo
     with socket.socket() as gate:
         gate.bind(("127.0.0.1", 0))
         repository.commit("first", {"buildspec.yml": COLOURS % gate.getsockname()[1]})
-        stack.apply(f"""
-apiVersion: gantry/v1
-kind: Pipeline
-metadata: {{name: shop}}
-spec:
-  sources: [{{name: app, git: '{repository.url}', branches: [main], poll: 1s}}]
-  stages: [{{name: build, steps: [{{build: {{name: app, buildspec: buildspec.yml}}}}]}}]
-""")
+        stack.apply(one_stage("shop", repository.url))
         stack.wait_release("shop", 1, "in-progress")
         go(browser, stack, "/pipelines/shop/1")
         shows(browser, "red Needle")
@@ -147,14 +140,7 @@ def test_what_a_build_kept_and_took_stands_with_its_release_and_is_downloaded(ma
     stack.settings.update({"console": {"artifacts": str(kept)}, "builder": {"artifacts": str(kept)}})
     stack.start()
     repository.commit("first", {"buildspec.yml": KEEPS})
-    stack.apply(f"""
-apiVersion: gantry/v1
-kind: Pipeline
-metadata: {{name: shop}}
-spec:
-  sources: [{{name: app, git: '{repository.url}', branches: [main], poll: 1s}}]
-  stages: [{{name: build, steps: [{{build: {{name: app, buildspec: buildspec.yml}}}}]}}]
-""")
+    stack.apply(one_stage("shop", repository.url))
     stack.wait_release("shop", 1, "succeeded")
     sign_in(browser, stack, stack.person("vera", "viewer"), "/pipelines/shop/1")
     shows(browser, "site.zip")

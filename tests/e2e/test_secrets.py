@@ -8,6 +8,7 @@ import signal
 import subprocess
 
 import pytest
+from pipelines import one_stage
 from stack import environment, eventually
 from topics import read_topic
 
@@ -177,15 +178,6 @@ phases:
 reports: {unit: {files: cut.xml}}
 """
 PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\n-----END KEY-----"
-PIPELINE = """
-apiVersion: gantry/v1
-kind: Pipeline
-metadata: {name: shop}
-spec:
-  sources: [{name: app, git: '%s', branches: [main], poll: 1s}]
-  stages:
-    - {name: build, steps: [{build: {name: app, buildspec: buildspec.yml}}]}
-"""
 
 
 def test_a_build_has_its_secrets_and_nothing_that_is_told_shows_them(make_stack, repository):
@@ -199,7 +191,7 @@ def test_a_build_has_its_secrets_and_nothing_that_is_told_shows_them(make_stack,
     repository.commit("first", {"buildspec.yml": SPEC.replace("EXPECTED", expected)})
     for name, value in (("shop/token", token), ("shop/db", json.dumps({"password": VALUE})), ("shop/pem", PEM)):
         stack.gantry("secret", "set", name, stdin=value)
-    stack.apply(PIPELINE % repository.url)
+    stack.apply(one_stage("shop", repository.url))
     assert stack.wait_release("shop", 1)["status"] == "failed"
     text = stack.gantry("release", "show", "shop/1", check=False).out
     assert "env.parameter-store.TOKEN: the pipeline 'shop'" in text and "gantry secret grant" in text

@@ -6,6 +6,7 @@ import subprocess
 import urllib.request
 
 import pytest
+from pipelines import one_stage
 from stack import ROOT, Registry, eventually, free_port
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -13,21 +14,6 @@ BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 SIGNATURE, PROVENANCE = "https://sigstore.dev/cosign/sign/v1", "https://slsa.dev/provenance/v1"
 FILES = {"Dockerfile": "FROM scratch\nCOPY Dockerfile /it\n",
          "docker.yml": "version: 0.2\nphases: {build: {commands: [docker build -q -t $GANTRY_IMAGE ., docker push -q $GANTRY_IMAGE]}}\n"}
-
-
-def pipeline(git, image, build="dockerfile: Dockerfile"):
-    return f"""
-apiVersion: gantry/v1
-kind: Pipeline
-metadata: {{name: shop}}
-spec:
-  sources:
-    - {{name: app, git: '{git}', branches: [main], poll: 1s}}
-  stages:
-    - name: build
-      steps:
-        - build: {{name: image, source: app, {build}, image: {image}, env: {{COLOUR: green}}}}
-"""
 
 
 @pytest.fixture
@@ -51,7 +37,7 @@ def released(make_stack, repository, key):
             stack.secret(name, value, builder=True)
         stack.start()
         repository.commit("first", {**FILES, **(files or {})})
-        stack.apply(pipeline(repository.url, image, build))
+        stack.apply(one_stage("shop", repository.url, f"name: image, source: app, {build}, image: {image}, env: {{COLOUR: green}}"))
         return stack, stack.wait_release("shop", 1, status)
     return release
 

@@ -13,6 +13,7 @@ import zipfile
 
 import pytest
 from local import BUILDER, processes, spec
+from pipelines import one_stage
 from stack import Repository, eventually
 
 MARK = random.randrange(10**9, 10**10)  # so that runs beside each other do not see each other's
@@ -54,16 +55,8 @@ NAMES = ["new\nline", "bell\a", "-rf", "--", "~", "$(touch x)", "`id`", "' \"", 
 
 
 def pipeline(name, repository, buildspec=None, timeout="60s", source=""):
-    return f"""
-apiVersion: gantry/v1
-kind: Pipeline
-metadata: {{name: {name}}}
-spec:
-  sources: [{{name: app, git: '{repository.url}', branches: [main], poll: 1s{source}}}]
-  stages:
-    - {{name: build, steps: [{{build: {{name: app, buildspec: '{buildspec or name + ".yml"}', timeout: {timeout}}}}}]}}
----
-"""
+    return one_stage(name, repository.url, f"name: app, buildspec: '{buildspec or name + '.yml'}', timeout: {timeout}",
+                     source=f"branches: [main], poll: 1s{source}") + "---\n"
 
 
 def run(release):
