@@ -1,4 +1,4 @@
-/* AWS's XML answers, by libexpat: a callback a leaf. */
+/* AWS's XML answers, a callback a leaf. */
 #ifndef GANTRY_AWS_XML_H
 #define GANTRY_AWS_XML_H
 
@@ -11,8 +11,8 @@
  * ERR_LIMIT. */
 typedef int xml_element_fn(const char *path, const char *text, void *arg);
 
-/* 0; ERR_INVALID: it is not well-formed, has a DOCTYPE, is deeper than 16 elements or has a text
- * over 64 KiB. */
+/* 0; ERR_INVALID: it is not well-formed, has a DOCTYPE or a text over 64 KiB; ERR_LIMIT: it is
+ * deeper than 16 elements, or holds more than xml/xml.h allows. */
 int xml_walk(const char *data, size_t len, xml_element_fn *element, void *arg, struct err *err);
 
 #endif
