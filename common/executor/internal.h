@@ -16,11 +16,13 @@
 #define RESTART_PAUSE_MS    5000
 #define TICK_MS             1000
 #define LOG_CHUNK_MAX       (32 * 1024)
-#define LOG_SOON_MS         10  /* after the first bytes, where nothing went for a while */
-#define LOG_FLUSH_MS        100 /* between chunks that are not full */
+#define LOG_SOON_MS         10           /* after the first bytes, where nothing went for a while */
+#define LOG_FLUSH_MS        100          /* between bursts that are not full */
+#define LOG_BURST           (512 * 1024) /* goes at once */
+#define LOG_BURST_MAX       (960 * 1024) /* what a request to Kafka takes */
 #define LOG_TOTAL_MAX       (64ULL * 1024 * 1024)
-#define LOG_KEEP_MAX        (4 * 1024 * 1024) /* of one run, while the producer's queue is full */
-#define LOG_BLOCK_BYTES     (512 * 1024)      /* beyond which its output is not read */
+#define LOG_BLOCK_BYTES     (4 * 1024 * 1024) /* wait: a run's output is not read any more */
+#define LOG_KEEP_MAX        (8 * 1024 * 1024) /* wait: what comes all the same is lost */
 #define LOG_QUEUE_MAX       2000 /* records waiting in the producer beyond which log waits */
 #define TAIL_LINES          20
 #define TAIL_BYTES          4096
@@ -37,9 +39,11 @@ enum run_state {
 /* The log of one run on its way out. */
 struct run_log {
     struct buf pending; /* of one stream */
+    size_t at;          /* in it: what waits; before that it was sent */
     bool pending_mark;
+    unsigned bursts;      /* not acknowledged yet */
     int64_t sent_ms;      /* monotonic: the last chunk */
-    uint64_t sent_bytes;  /* offset of `pending` in the attempt's log */
+    uint64_t sent_bytes;  /* offset of what waits in the attempt's log */
     uint64_t taken_bytes; /* all that was accepted */
     bool mid_line;
     bool truncated;
@@ -165,8 +169,7 @@ bool lookup_is_needed(const struct executor *ex, const struct executor_run *run)
 void runlog_init(struct executor_run *run);
 void runlog_release(struct executor_run *run);
 void runlog_restart(struct executor_run *run); /* for the next attempt */
-void runlog_flush(struct executor_run *run, bool last);
-void runlog_retry(struct executor_run *run); /* the producer's queue may have room again */
+void runlog_end(struct executor_run *run);     /* sends all that waits, as the log's last */
 /* The last lines, valid UTF-8, in an array of their own; free each and the array. */
 char **runlog_tail(const struct executor_run *run, size_t *count);
 

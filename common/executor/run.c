@@ -341,7 +341,7 @@ static void leave_slot(struct executor *ex)
 void executor_finished(struct executor_run *run, const Gantry__V1__Finished *finished)
 {
     struct executor *ex = run->executor;
-    runlog_flush(run, true);
+    runlog_end(run);
     leave_slot(ex);
     end(run, finished);
     executor_pump(ex);
@@ -359,7 +359,7 @@ void executor_failed(struct executor_run *run, const char *phase, const char *re
 void executor_dropped(struct executor_run *run)
 {
     struct executor *ex = run->executor;
-    runlog_flush(run, true);
+    runlog_end(run);
     leave_slot(ex);
     if (run->cancelled && !ex->stopping) {
         run_end_unstarted(run, GANTRY__V1__OUTCOME__OUTCOME_STOPPED, run->cancel_reason);

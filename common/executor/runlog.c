@@ -1,4 +1,9 @@
-/* The log of a run: LogChunks of one stream each, cut at line ends where lines are short enough. */
+/* The log of a run: LogChunks of one stream each, cut at line ends where lines are short enough.
+ *
+ * DESIGN: a request costs Kafka and librdkafka more than its bytes do, and while records wait for
+ * others of their partition, librdkafka (2.0.2, linger.ms=0) polls without a pause. So chunks go in
+ * bursts, as many as make one request, and the next burst goes when the last is acknowledged: the
+ * slower Kafka is, the larger they are. */
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/mem.h"
@@ -11,14 +16,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static void flush_due(void *arg)
-{
-    runlog_retry(arg);
-}
-
 void runlog_init(struct executor_run *run)
 {
-    buf_init(&run->log.pending, LOG_KEEP_MAX);
+    buf_init(&run->log.pending, 2 * LOG_KEEP_MAX); /* with what was sent before it */
     buf_init(&run->log.tail, 4 * TAIL_BYTES);
 }
 
@@ -37,13 +37,50 @@ void runlog_restart(struct executor_run *run)
     runlog_init(run);
 }
 
-/* 0, or -1 when the producer does not take it now; `force`: it is sent or given up. */
-static int send_chunk(struct executor_run *run, size_t len, bool last, bool force)
+static size_t waiting(const struct run_log *log)
+{
+    return log->pending.len - log->at;
+}
+
+/* The next `len` bytes that wait were sent. */
+static void forget(struct run_log *log, size_t len)
+{
+    log->at += len;
+    log->sent_bytes += len;
+    if (waiting(log) == 0 && log->pending.cap > 2 * LOG_BURST_MAX)
+        buf_release(&log->pending);
+    else if (log->at > log->pending.len / 2)
+        buf_consume(&log->pending, log->at);
+    else
+        return;
+    log->at = 0;
+}
+
+/* ---- bursts ---- */
+
+/* The run may be gone when its burst is acknowledged. */
+struct burst {
+    struct executor *executor;
+    char run_id[RUN_ID_MAX];
+    uint32_t attempt;
+};
+
+static void on_burst(const struct bus_ack *ack, void *arg);
+
+static void *burst_new(const struct executor_run *run)
+{
+    struct burst *burst = mem_alloc(sizeof(*burst));
+    burst->executor = run->executor;
+    burst->attempt = run->attempt;
+    snprintf(burst->run_id, sizeof(burst->run_id), "%s", run->id);
+    return burst;
+}
+
+static int produce(struct executor_run *run, size_t len, bool last, bool ends_burst,
+                   struct err *err)
 {
     struct executor *ex = run->executor;
     struct run_log *log = &run->log;
-    if (!force && bus_producer_waiting(ex->producer) > LOG_QUEUE_MAX)
-        return -1;
     Gantry__V1__LogChunk chunk = GANTRY__V1__LOG_CHUNK__INIT;
     chunk.run_id = run->id;
     chunk.pipeline = run->request->pipeline;
@@ -55,7 +92,7 @@ static int send_chunk(struct executor_run *run, size_t len, bool last, bool forc
     chunk.time_ms = clock_now_ms();
     chunk.stream = log->pending_mark ? GANTRY__V1__LOG_STREAM__LOG_STREAM_MARK
                                      : GANTRY__V1__LOG_STREAM__LOG_STREAM_OUTPUT;
-    chunk.data.data = (uint8_t *)(len ? log->pending.data : NULL);
+    chunk.data.data = (uint8_t *)(len ? log->pending.data + log->at : NULL);
     chunk.data.len = len;
     chunk.last = last;
 
@@ -66,37 +103,56 @@ static int send_chunk(struct executor_run *run, size_t len, bool last, bool forc
     snprintf(meta.subject, sizeof(meta.subject), "%s/%llu", run->request->pipeline,
              (unsigned long long)run->request->release);
     event_trace_of(meta.traceparent, run->traceparent, meta.id);
+    struct burst *burst = ends_burst ? burst_new(run) : NULL;
+    int rc =
+        bus_produce(ex->producer, TOPIC_LOG, &meta, &chunk, burst ? on_burst : NULL, burst, err);
+    if (rc == 0)
+        log->bursts += ends_burst;
+    else
+        free(burst);
+    return rc;
+}
+
+/* 0, or -1 when the producer does not take it now; `force`: it is sent or given up. */
+static int send_chunk(struct executor_run *run, size_t len, bool ends_burst, bool force)
+{
+    struct run_log *log = &run->log;
+    const bool last = force && len == waiting(log);
     struct err err = {0};
-    if (bus_produce(ex->producer, TOPIC_LOG, &meta, &chunk, NULL, NULL, &err) < 0) {
+    if (!force && bus_producer_waiting(run->executor->producer) > LOG_QUEUE_MAX)
+        return -1;
+    if (produce(run, len, last, ends_burst, &err) < 0) {
         if (err.code == ERR_LIMIT && !force)
             return -1;
         log_warn("log lines are lost", LOG_S("run", run->id), LOG_I("bytes", len), LOG_E(&err));
     }
-    buf_consume(&log->pending, len);
-    log->sent_bytes += len;
     log->sent_ms = clock_mono_ms();
+    forget(log, len);
     return 0;
 }
 
 /* How much of what waits makes a chunk: whole lines, unless there is no line end in it. */
 static size_t chunk_len(const struct run_log *log)
 {
-    size_t len = log->pending.len < LOG_CHUNK_MAX ? log->pending.len : LOG_CHUNK_MAX;
-    const char *end = len ? memrchr(log->pending.data, '\n', len) : NULL;
-    return end ? (size_t)(end - log->pending.data) + 1 : len;
+    size_t len = waiting(log) < LOG_CHUNK_MAX ? waiting(log) : LOG_CHUNK_MAX;
+    const char *data = log->pending.data + log->at;
+    const char *end = len ? memrchr(data, '\n', len) : NULL;
+    return end ? (size_t)(end - data) + 1 : len;
 }
 
-/* Sends what makes full chunks, or everything. */
-static int drain(struct executor_run *run, bool all)
+/* `most` bytes of what waits; -1: not all of them now. */
+static int send_burst(struct executor_run *run, size_t most)
 {
     struct run_log *log = &run->log;
-    while (log->pending.len >= LOG_CHUNK_MAX || (all && log->pending.len)) {
-        size_t len = chunk_len(log);
-        if (send_chunk(run, len, false, false) < 0)
+    for (size_t sent = 0, len; waiting(log) && sent < most; sent += len) {
+        len = chunk_len(log);
+        if (send_chunk(run, len, len == waiting(log) || sent + len >= most, false) < 0)
             return -1;
     }
     return 0;
 }
+
+static void flush_due(void *arg);
 
 static void arm(struct executor_run *run)
 {
@@ -110,33 +166,56 @@ static void arm(struct executor_run *run)
     loop_timer_arm(log->timer, left > LOG_SOON_MS ? left : LOG_SOON_MS);
 }
 
-void runlog_retry(struct executor_run *run)
+/* It is time for what waits. */
+static void go_on(struct executor_run *run)
 {
     struct run_log *log = &run->log;
-    if (drain(run, true) < 0) {
+    const struct executor_handler *handler = &run->executor->handler;
+    (void)send_burst(run, LOG_BURST_MAX);
+    if (waiting(log))
         arm(run);
+    if (!log->blocked || waiting(log) > LOG_BLOCK_BYTES / 2)
         return;
-    }
-    if (log->blocked) {
-        log->blocked = false;
-        if (run->executor->handler.log_ready && run->state == RUN_RUNNING)
-            run->executor->handler.log_ready(run, run->executor->handler.arg);
-    }
+    log->blocked = false;
+    if (handler->log_ready && run->state == RUN_RUNNING)
+        handler->log_ready(run, handler->arg);
 }
 
-void runlog_flush(struct executor_run *run, bool last)
+static void flush_due(void *arg)
+{
+    struct executor_run *run = arg;
+    if (!run->log.bursts) /* else once they are acknowledged */
+        go_on(run);
+}
+
+static void on_burst(const struct bus_ack *ack, void *arg)
+{
+    struct burst *burst = arg;
+    struct executor_run *run = map_get(burst->executor->runs, burst->run_id);
+    if (!ack->ok)
+        log_warn("log lines are lost", LOG_S("run", burst->run_id), LOG_E(&ack->err));
+    if (run && run->attempt == burst->attempt && run->log.bursts) {
+        run->log.bursts--;
+        if (ack->ok && !run->log.bursts && waiting(&run->log) >= LOG_BURST)
+            go_on(run);
+        else if (waiting(&run->log))
+            arm(run);
+    }
+    free(burst);
+}
+
+void runlog_end(struct executor_run *run)
 {
     struct run_log *log = &run->log;
-    if (!last) {
-        (void)drain(run, true);
-        return;
-    }
-    while (log->pending.len > LOG_CHUNK_MAX)
-        (void)send_chunk(run, chunk_len(log), false, true);
-    (void)send_chunk(run, log->pending.len, true, true);
+    do {
+        const size_t len = waiting(log) > LOG_CHUNK_MAX ? chunk_len(log) : waiting(log);
+        (void)send_chunk(run, len, false, true);
+    } while (waiting(log));
     if (log->timer)
         loop_timer_cancel(log->timer);
 }
+
+/* ---- what comes ---- */
 
 static void keep_tail(struct run_log *log, const char *data, size_t len)
 {
@@ -153,13 +232,13 @@ static void keep_tail(struct run_log *log, const char *data, size_t len)
 static void take(struct executor_run *run, const char *data, size_t len, bool mark)
 {
     struct run_log *log = &run->log;
-    if (log->pending.len && log->pending_mark != mark && drain(run, true) < 0) {
+    if (waiting(log) && log->pending_mark != mark && send_burst(run, LOG_KEEP_MAX) < 0) {
         /* A chunk has one stream: while nothing goes out, marks are told as output. */
         mark = log->pending_mark;
     }
     log->pending_mark = mark;
     log->taken_bytes += len;
-    if (len > log->pending.limit - log->pending.len) {
+    if (len > LOG_KEEP_MAX - waiting(log)) {
         log_warn("log lines are lost", LOG_S("run", run->id), LOG_I("bytes", len),
                  LOG_S("error", "Kafka does not take them and too many wait"));
         return;
@@ -182,16 +261,11 @@ bool executor_log(struct executor_run *run, const void *data, size_t len)
         executor_mark(run, "The log was cut here: it is longer than 64 MiB");
         return true;
     }
-    const char *p = data;
-    for (size_t left = len; left;) {
-        size_t n = left < LOG_CHUNK_MAX ? left : LOG_CHUNK_MAX;
-        take(run, p, n, false);
-        log->mid_line = p[n - 1] != '\n';
-        p += n;
-        left -= n;
-        if (drain(run, false) < 0)
-            log->blocked = log->pending.len > LOG_BLOCK_BYTES;
-    }
+    take(run, data, len, false);
+    log->mid_line = ((const char *)data)[len - 1] != '\n';
+    if (waiting(log) >= LOG_BURST && !log->bursts)
+        (void)send_burst(run, LOG_BURST_MAX);
+    log->blocked = log->blocked || waiting(log) > LOG_BLOCK_BYTES;
     return !log->blocked;
 }
 

@@ -31,6 +31,7 @@ struct scene {
     struct executor_run *started[RUNS_MAX];
     char started_id[RUNS_MAX][ID_SIZE];
     size_t starts, stops;
+    bool log_ready;
     enum executor_stop last_stop;
     char stop_reason[256];
     bool drop_on_stop;
@@ -141,6 +142,13 @@ static void stop(struct executor_run *run, enum executor_stop why, const char *r
         executor_dropped(run);
 }
 
+static void log_ready(struct executor_run *run, void *arg)
+{
+    struct scene *s = arg;
+    assert_ptr_equal(run, s->started[0]);
+    s->log_ready = true;
+}
+
 /* A request from before the assignment is looked up, for which the mock cluster knows too little.
  */
 static void wait_assigned(struct scene *s)
@@ -171,7 +179,8 @@ static void executor_up_as(struct scene *s, const char *instance, unsigned slots
                                        .partitions = PARTITIONS,
                                        .slots = slots,
                                        .metrics = s->metrics};
-    const struct executor_handler handler = {.mine = mine, .start = start, .stop = stop, .arg = s};
+    const struct executor_handler handler = {
+        .mine = mine, .start = start, .stop = stop, .log_ready = log_ready, .arg = s};
     s->starts = s->stops = 0;
     s->drop_on_stop = false;
     if (bus_new(&s->bus, s->side.loop, &bus, &err) < 0 ||
@@ -581,13 +590,41 @@ static void a_record_that_cannot_be_read_is_put_aside_and_the_partition_goes_on(
 
 /* ---- log ---- */
 
+/* What came of it: whole chunks in order. True: to its end. */
+static bool log_of(const struct scene *s, struct buf *got)
+{
+    bool last = false;
+    uint64_t offset = 0;
+    buf_reset(got);
+    for (size_t i = 0; i < s->count; i++) {
+        const Gantry__V1__LogChunk *c = s->seen[i].message;
+        if (s->seen[i].topic != TOPIC_LOG)
+            continue;
+        assert_false(last);
+        assert_int_equal(c->offset_bytes, offset);
+        assert_true(c->data.len <= 32 * 1024);
+        offset += c->data.len;
+        buf_add(got, c->data.data, c->data.len);
+        last = c->last;
+    }
+    return last;
+}
+
+static void wait_log(struct scene *s, struct buf *got)
+{
+    bool whole = false;
+    for (int i = 0; i < WAIT_MS / 10 && !whole; i++) {
+        loop_run_for(s->side.loop, 10, NULL);
+        whole = log_of(s, got);
+    }
+    assert_true(whole);
+}
+
 static void the_log_comes_in_order_in_whole_lines_and_says_when_it_ends(void **state)
 {
     struct scene s;
     char id[ID_SIZE];
     struct buf all, got;
-    bool last = false;
-    uint64_t offset = 0;
     scene_up(&s, state);
     executor_up(&s, 2, NULL);
     run_of(&s, id, true);
@@ -611,27 +648,48 @@ static void the_log_comes_in_order_in_whole_lines_and_says_when_it_ends(void **s
     assert_int_equal(f->n_log_tail, 20);
     assert_string_equal(f->log_tail[19], "no newline ?");
     assert_string_equal(f->log_tail[18], "line 8999");
-    for (int round = 0; round < 500 && !last; round++) {
-        loop_run_for(s.side.loop, 10, NULL);
-        offset = 0;
-        buf_reset(&got);
-        for (size_t i = 0; i < s.count; i++) {
-            const Gantry__V1__LogChunk *c = s.seen[i].message;
-            if (s.seen[i].topic != TOPIC_LOG)
-                continue;
-            assert_false(last);
-            assert_int_equal(c->offset_bytes, offset);
-            assert_true(c->data.len <= 32 * 1024);
-            assert_true(c->last || c->data.data[c->data.len - 1] == '\n' ||
+    wait_log(&s, &got);
+    for (size_t i = 0; i < s.count; i++) {
+        const Gantry__V1__LogChunk *c = s.seen[i].message;
+        if (s.seen[i].topic == TOPIC_LOG && !c->last)
+            assert_true(c->data.data[c->data.len - 1] == '\n' ||
                         memcmp(c->data.data + c->data.len - 12, "no newline \xff", 12) == 0);
-            offset += c->data.len;
-            buf_add(&got, c->data.data, c->data.len);
-            last = c->last;
-        }
-        if (round < 499 && last)
-            break;
-        last = false;
     }
+    assert_int_equal(got.len, all.len);
+    assert_memory_equal(got.data, all.data, all.len);
+    buf_release(&all);
+    buf_release(&got);
+    scene_down(&s);
+}
+
+/* Nothing is acknowledged while the loop does not run. */
+static void output_that_comes_faster_than_kafka_takes_it_waits_and_none_is_lost(void **state)
+{
+    struct scene s;
+    char id[ID_SIZE], line[1025];
+    struct buf all, got;
+    size_t waits = 0;
+    scene_up(&s, state);
+    executor_up(&s, 2, NULL);
+    run_of(&s, id, true);
+    wait_starts(&s, 1);
+    buf_init(&all, 16 * 1024 * 1024);
+    buf_init(&got, 16 * 1024 * 1024);
+    for (int i = 0; i < 12000; i++) {
+        snprintf(line, sizeof(line), "%01023d\n", i);
+        buf_adds(&all, line);
+        s.log_ready = false;
+        if (executor_log(s.started[0], line, strlen(line)))
+            continue;
+        waits++;
+        assert_true(all.len > 1024 * 1024); /* a burst does not wait */
+        loop_run_for(s.side.loop, WAIT_MS, &s.log_ready);
+        assert_true(s.log_ready);
+    }
+    assert_true(waits > 1);
+    finish(s.started[0]);
+    wait_finished(&s, id);
+    wait_log(&s, &got);
     assert_int_equal(got.len, all.len);
     assert_memory_equal(got.data, all.data, all.len);
     buf_release(&all);
@@ -696,6 +754,7 @@ int main(void)
         TEST(runs_of_a_revoked_partition_are_kept_a_while_in_case_it_comes_back),
         TEST(a_record_that_cannot_be_read_is_put_aside_and_the_partition_goes_on),
         TEST(the_log_comes_in_order_in_whole_lines_and_says_when_it_ends),
+        TEST(output_that_comes_faster_than_kafka_takes_it_waits_and_none_is_lost),
         TEST(output_is_on_its_way_within_a_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
