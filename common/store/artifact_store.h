@@ -56,7 +56,8 @@ typedef void artifact_done_fn(const struct artifact_answer *answer, const struct
                               void *arg);
 
 /* The first `size` bytes of a file; what the key named before is replaced. Descriptors stay the
- * caller's and may be closed at once. */
+ * caller's and may be closed at once. A file without a name (O_TMPFILE, mode 0600) on a folder's
+ * disk is not copied but gets that name: do not write to it any more. */
 struct artifact_call *artifact_put(struct artifact_store *store, const char *key, int fd,
                                    uint64_t size, artifact_done_fn *done, void *arg);
 /* The same, but a folder's disk is not waited for: after a power cut it can be missing or empty. */

@@ -210,6 +210,38 @@ static void what_is_put_soon_is_there_like_all(void **state)
     assert_string_equal(text, "hello");
 }
 
+static ino_t inode_of_object(const char *key)
+{
+    struct stat st;
+    char *path = mem_printf("%s/%s", fx.dir, key);
+    assert_int_equal(stat(path, &st), 0);
+    free(path);
+    return st.st_ino;
+}
+
+static void a_file_without_a_name_becomes_the_object(void **state)
+{
+    (void)state;
+    struct stat st;
+    char text[64];
+    int fd = file_of("hello");
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(wait_for(artifact_put(fx.store, "whole", fd, 5, on_done, NULL)), ERR_NONE);
+    assert_true(inode_of_object("whole") == st.st_ino);
+    /* It has a name now; and of another only the beginning is wanted. */
+    assert_int_equal(wait_for(artifact_put(fx.store, "again", fd, 5, on_done, NULL)), ERR_NONE);
+    assert_true(inode_of_object("again") != st.st_ino);
+    close(fd);
+    fd = file_of("hello, all");
+    assert_int_equal(wait_for(artifact_put(fx.store, "part", fd, 5, on_done, NULL)), ERR_NONE);
+    close(fd);
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const keys[] = {"whole", "again", "part"};
+        assert_int_equal(get(keys[i], 5, text), ERR_NONE);
+        assert_string_equal(text, "hello");
+    }
+}
+
 static void what_is_no_key_is_refused(void **state)
 {
     (void)state;
@@ -295,6 +327,7 @@ int main(void)
         TEST(a_list_is_sorted_and_of_one_prefix),
         TEST(a_sweep_removes_what_nobody_put_or_got_for_so_long),
         TEST(what_is_put_soon_is_there_like_all),
+        TEST(a_file_without_a_name_becomes_the_object),
         TEST(what_is_no_key_is_refused),
         TEST(an_object_larger_than_wanted_is_not_got),
         TEST(a_put_that_fails_leaves_what_was_there),
