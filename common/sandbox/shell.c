@@ -9,8 +9,8 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
-#define READ_SIZE    (64 * 1024)
-#define PIPE_SIZE    (256 * 1024)  /* of 64 MiB that Linux lets a user's pipes have together */
+#define READ_SIZE    (256 * 1024)
+#define PIPE_SIZE    (1024 * 1024) /* of 64 MiB that Linux lets a user's pipes have together */
 #define DRAIN_MAX    (1024 * 1024) /* of what others in the sandbox may go on writing */
 #define EXPORTED_MAX (64 * 1024)
 #define COMMANDS     "run/c"
