@@ -9,7 +9,6 @@
  * JSON object; times are in milliseconds. */
 #include <errno.h>
 #include <getopt.h>
-#include <librdkafka/rdkafka.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -21,10 +20,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/bench/kafka.h"
+
 #define WARM_UP               300 /* hops that do not count */
 #define BACKGROUND_PARTITIONS 12
 #define HOPS_MAX              4000000
-#define ADMIN_TIMEOUT_MS      30000
 
 struct options {
     const char *kafka;
@@ -55,108 +55,9 @@ static void on_signal(int signo)
     interrupted = true;
 }
 
-static int64_t now_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
-static void die(const char *what, const char *why)
-{
-    fprintf(stderr, "bench_hop: %s: %s\n", what, why);
-    exit(1);
-}
-
-/* ---- clients ---- */
-
-static void set(rd_kafka_conf_t *conf, const char *key, const char *value)
-{
-    char text[256];
-    if (rd_kafka_conf_set(conf, key, value, text, sizeof(text)) != RD_KAFKA_CONF_OK)
-        die(key, text);
-}
-
-static rd_kafka_t *client(rd_kafka_type_t type, rd_kafka_conf_t *conf)
-{
-    char text[256];
-    rd_kafka_t *rk = rd_kafka_new(type, conf, text, sizeof(text));
-    if (!rk)
-        die("cannot make a client", text);
-    return rk;
-}
-
-static rd_kafka_conf_t *conf_of(const struct options *options)
-{
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    set(conf, "bootstrap.servers", options->kafka);
-    set(conf, "socket.nagle.disable", "true");
-    return conf;
-}
-
-static rd_kafka_t *new_producer(struct relay *relay,
-                                void (*on_ack)(rd_kafka_t *rk, const rd_kafka_message_t *message,
-                                               void *opaque))
-{
-    rd_kafka_conf_t *conf = conf_of(relay->options);
-    set(conf, "enable.idempotence", "true");
-    set(conf, "acks", "all");
-    set(conf, "linger.ms", "0");
-    rd_kafka_conf_set_opaque(conf, relay);
-    rd_kafka_conf_set_dr_msg_cb(conf, on_ack);
-    return client(RD_KAFKA_PRODUCER, conf);
-}
-
-static rd_kafka_t *new_consumer(struct relay *relay, const char *topic, int partitions)
-{
-    rd_kafka_conf_t *conf = conf_of(relay->options);
-    set(conf, "group.id", topic); /* never joined; assigning by hand wants one */
-    set(conf, "enable.auto.commit", "false");
-    rd_kafka_t *rk = client(RD_KAFKA_CONSUMER, conf);
-    rd_kafka_poll_set_consumer(rk);
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(partitions);
-    for (int p = 0; p < partitions; p++)
-        rd_kafka_topic_partition_list_add(list, topic, p)->offset = 0;
-    if (rd_kafka_assign(rk, list))
-        die("cannot assign", topic);
-    rd_kafka_topic_partition_list_destroy(list);
-    return rk;
-}
-
-/* ---- topics ---- */
-
-static void wait_for(rd_kafka_queue_t *queue, const char *what)
-{
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, ADMIN_TIMEOUT_MS);
-    if (!event || rd_kafka_event_error(event))
-        die(what, event ? rd_kafka_event_error_string(event) : "no answer");
-    rd_kafka_event_destroy(event);
-    rd_kafka_queue_destroy(queue);
-}
-
-static void make_topic(rd_kafka_t *rk, const char *name, int partitions)
-{
-    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(name, partitions, -1, NULL, 0);
-    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_ANY);
-    char text[256];
-    rd_kafka_AdminOptions_set_operation_timeout(options, ADMIN_TIMEOUT_MS, text, sizeof(text));
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-    rd_kafka_CreateTopics(rk, &topic, 1, options, queue);
-    wait_for(queue, "cannot make a topic");
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_NewTopic_destroy(topic);
-}
-
-static void delete_topic(rd_kafka_t *rk, const char *name)
-{
-    rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(name);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-    rd_kafka_DeleteTopics(rk, &topic, 1, NULL, queue);
-    wait_for(queue, "cannot delete a topic");
-    rd_kafka_DeleteTopic_destroy(topic);
-}
-
 /* ---- the relay ---- */
+
+static const char *const at_once[] = {"linger.ms", "0", NULL};
 
 static void on_hop_ack(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
@@ -207,7 +108,7 @@ static int64_t wait_for_ack(struct relay *relay, int64_t offset)
 
 static void run_relay(struct relay *relay)
 {
-    rd_kafka_t *consumer = new_consumer(relay, relay->hop_topic, 1);
+    rd_kafka_t *consumer = consumer_new(relay->options->kafka, relay->hop_topic, 1);
     char *value = calloc(1, relay->options->size_bytes + 1);
     int64_t end_us = 0, start_us = now_us();
     size_t hops = 0;
@@ -264,7 +165,7 @@ static void sleep_until(int64_t at_us)
 static void *run_background_producer(void *arg)
 {
     struct relay *relay = arg;
-    rd_kafka_t *rk = new_producer(relay, on_background_ack);
+    rd_kafka_t *rk = producer_new(relay->options->kafka, at_once, on_background_ack, relay);
     char *value = calloc(1, relay->options->size_bytes + 1);
     int64_t start_us = now_us();
     for (int64_t sent = 0; !relay->stop; sent++) {
@@ -281,7 +182,8 @@ static void *run_background_producer(void *arg)
 static void *run_background_consumer(void *arg)
 {
     struct relay *relay = arg;
-    rd_kafka_t *rk = new_consumer(relay, relay->background_topic, BACKGROUND_PARTITIONS);
+    rd_kafka_t *rk =
+        consumer_new(relay->options->kafka, relay->background_topic, BACKGROUND_PARTITIONS);
     while (!relay->stop) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(rk, 100);
         if (!message)
@@ -374,10 +276,10 @@ int main(int argc, char **argv)
              (long long)now_us());
     snprintf(relay.background_topic, sizeof(relay.background_topic), "%s-b", relay.hop_topic);
 
-    relay.producer = new_producer(&relay, on_hop_ack);
-    make_topic(relay.producer, relay.hop_topic, 1);
+    relay.producer = producer_new(options.kafka, at_once, on_hop_ack, &relay);
+    topic_make(relay.producer, relay.hop_topic, 1);
     if (options.rate) {
-        make_topic(relay.producer, relay.background_topic, BACKGROUND_PARTITIONS);
+        topic_make(relay.producer, relay.background_topic, BACKGROUND_PARTITIONS);
         pthread_create(&background[0], NULL, run_background_producer, &relay);
         pthread_create(&background[1], NULL, run_background_consumer, &relay);
     }
@@ -390,9 +292,9 @@ int main(int argc, char **argv)
     if (options.rate) {
         pthread_join(background[0], NULL);
         pthread_join(background[1], NULL);
-        delete_topic(relay.producer, relay.background_topic);
+        topic_delete(relay.producer, relay.background_topic);
     }
-    delete_topic(relay.producer, relay.hop_topic);
+    topic_delete(relay.producer, relay.hop_topic);
     rd_kafka_destroy(relay.producer);
     if (relay.count == 0 || relay.failed)
         die("no hop was measured", relay.failed ? "producing failed" : "stopped too early");

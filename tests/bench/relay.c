@@ -7,14 +7,14 @@
  *
  * The topics are made for the run and deleted after it. Prints one JSON object. */
 #include <getopt.h>
-#include <librdkafka/rdkafka.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "tests/bench/kafka.h"
 
 #define TIMEOUT_MS 60000
 #define BATCH      1000
@@ -27,28 +27,6 @@ struct relay {
     long acked, failed;
 };
 
-static void die(const char *what, const char *why)
-{
-    fprintf(stderr, "bench_relay: %s: %s\n", what, why);
-    exit(1);
-}
-
-static double now_s(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static void set(rd_kafka_conf_t *conf, const char *key, const char *value)
-{
-    char text[256];
-
-    if (rd_kafka_conf_set(conf, key, value, text, sizeof text) != RD_KAFKA_CONF_OK)
-        die(key, text);
-}
-
 static void on_ack(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
     struct relay *relay = opaque;
@@ -56,65 +34,6 @@ static void on_ack(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaq
     (void)rk;
     relay->acked++;
     relay->failed += message->err != 0;
-}
-
-static rd_kafka_t *client(struct relay *relay, rd_kafka_type_t type)
-{
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    char text[256];
-    rd_kafka_t *rk;
-
-    set(conf, "bootstrap.servers", relay->kafka);
-    if (type == RD_KAFKA_PRODUCER) {
-        set(conf, "enable.idempotence", "true");
-        set(conf, "acks", "all");
-        set(conf, "queue.buffering.max.messages", "1000000");
-        rd_kafka_conf_set_opaque(conf, relay);
-        rd_kafka_conf_set_dr_msg_cb(conf, on_ack);
-    } else {
-        set(conf, "group.id", relay->from); /* never joined; assigning by hand wants one */
-        set(conf, "enable.auto.commit", "false");
-    }
-    rk = rd_kafka_new(type, conf, text, sizeof text);
-    if (!rk)
-        die("cannot make a client", text);
-    return rk;
-}
-
-/* ---- topics ---- */
-
-static void wait_for(rd_kafka_queue_t *queue, const char *what)
-{
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, TIMEOUT_MS);
-
-    if (!event || rd_kafka_event_error(event))
-        die(what, event ? rd_kafka_event_error_string(event) : "no answer");
-    rd_kafka_event_destroy(event);
-    rd_kafka_queue_destroy(queue);
-}
-
-static void make_topic(rd_kafka_t *rk, const char *name, int partitions)
-{
-    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(name, partitions, -1, NULL, 0);
-    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_ANY);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-    char text[256];
-
-    rd_kafka_AdminOptions_set_operation_timeout(options, TIMEOUT_MS, text, sizeof text);
-    rd_kafka_CreateTopics(rk, &topic, 1, options, queue);
-    wait_for(queue, "cannot make a topic");
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_NewTopic_destroy(topic);
-}
-
-static void delete_topic(rd_kafka_t *rk, const char *name)
-{
-    rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(name);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-
-    rd_kafka_DeleteTopics(rk, &topic, 1, NULL, queue);
-    wait_for(queue, "cannot delete a topic");
-    rd_kafka_DeleteTopic_destroy(topic);
 }
 
 /* ---- records ---- */
@@ -150,34 +69,20 @@ static void fill(struct relay *relay, rd_kafka_t *rk)
     free(value);
 }
 
-static rd_kafka_t *consumer(struct relay *relay)
-{
-    rd_kafka_t *rk = client(relay, RD_KAFKA_CONSUMER);
-    rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new((int)relay->partitions);
-
-    rd_kafka_poll_set_consumer(rk);
-    for (int p = 0; p < relay->partitions; p++)
-        rd_kafka_topic_partition_list_add(list, relay->from, p)->offset = 0;
-    if (rd_kafka_assign(rk, list))
-        die("cannot assign", relay->from);
-    rd_kafka_topic_partition_list_destroy(list);
-    return rk;
-}
-
 static double pass(struct relay *relay, rd_kafka_t *producer)
 {
-    rd_kafka_t *rk = consumer(relay);
+    rd_kafka_t *rk = consumer_new(relay->kafka, relay->from, (int)relay->partitions);
     rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(rk);
     rd_kafka_message_t *batch[BATCH];
-    double began = 0, took;
+    int64_t began = 0;
+    double took_s;
     long read = 0;
 
     relay->acked = 0;
     while (read < relay->records) {
         ssize_t count = rd_kafka_consume_batch_queue(queue, 100, batch, BATCH);
 
-        began = began == 0 && count > 0 ? now_s() : began;
+        began = began == 0 && count > 0 ? now_us() : began;
         for (ssize_t i = 0; i < count; i++) {
             if (!batch[i]->err) {
                 produce(relay, producer, relay->to, batch[i]->partition, batch[i]->payload,
@@ -189,11 +94,11 @@ static double pass(struct relay *relay, rd_kafka_t *producer)
     }
     while (relay->acked < relay->records)
         rd_kafka_poll(producer, 100);
-    took = now_s() - began;
+    took_s = (double)(now_us() - began) / 1e6;
     rd_kafka_queue_destroy(queue);
     rd_kafka_consumer_close(rk);
     rd_kafka_destroy(rk);
-    return took;
+    return took_s;
 }
 
 int main(int argc, char **argv)
@@ -203,6 +108,7 @@ int main(int argc, char **argv)
                                             {"size", 1, 0, 's'},
                                             {"partitions", 1, 0, 'p'},
                                             {0}};
+    static const char *const settings[] = {"queue.buffering.max.messages", "1000000", NULL};
     struct relay relay = {.records = 300000, .partitions = 12, .size_bytes = 800};
     rd_kafka_t *producer;
     double took;
@@ -228,13 +134,13 @@ int main(int argc, char **argv)
     }
     snprintf(relay.from, sizeof relay.from, "bench-relay-%d-from", (int)getpid());
     snprintf(relay.to, sizeof relay.to, "bench-relay-%d-to", (int)getpid());
-    producer = client(&relay, RD_KAFKA_PRODUCER);
-    make_topic(producer, relay.from, (int)relay.partitions);
-    make_topic(producer, relay.to, (int)relay.partitions);
+    producer = producer_new(relay.kafka, settings, on_ack, &relay);
+    topic_make(producer, relay.from, (int)relay.partitions);
+    topic_make(producer, relay.to, (int)relay.partitions);
     fill(&relay, producer);
     took = pass(&relay, producer);
-    delete_topic(producer, relay.from);
-    delete_topic(producer, relay.to);
+    topic_delete(producer, relay.from);
+    topic_delete(producer, relay.to);
     rd_kafka_destroy(producer);
     printf("{\"records\": %ld, \"size\": %zu, \"seconds\": %.3f, \"per_second\": %.0f}\n",
            relay.records, relay.size_bytes, took, (double)relay.records / took);
