@@ -106,6 +106,8 @@ static void read_build(struct pipeline_reader *pr, struct def_action *action,
     action->build.env =
         read_pairs(r, values[BUILD_ENV], DEF_ENV_MAX, syntax_variable, &action->build.env_count);
     templates_check(pr, values[BUILD_ENV]);
+    action->build.build_image = read_checked(r, values[BUILD_BUILD_IMAGE], syntax_build_image);
+    action->build.privileged = read_bool(r, values[BUILD_PRIVILEGED], false);
     action->timeout_ms = read_timeout(r, values[BUILD_TIMEOUT], HOUR_MS);
     action->lost_after_ms = read_lost_after(r, values[BUILD_LOST_AFTER]);
     action->retry_lost = read_bool(r, values[BUILD_RETRY_LOST], true);
@@ -358,6 +360,7 @@ static void action_release(struct def_action *action)
     free(action->build.buildspec);
     free(action->build.dockerfile);
     free(action->build.image);
+    free(action->build.build_image);
     def_pairs_free(action->build.env, action->build.env_count);
     free(action->deploy.environment);
     free(action->deploy.artifact);

@@ -85,7 +85,9 @@ struct def_action {
     int line;
     struct {
         char *source, *buildspec, *dockerfile,
-            *image; /* buildspec or dockerfile set; image NULL: none */
+            *image;        /* buildspec or dockerfile set; image NULL: none */
+        char *build_image; /* that the commands run in; NULL: the builder's */
+        bool privileged;
         double cpu;
         uint64_t memory_bytes;
         struct def_pair *env;

@@ -32,6 +32,8 @@ static const struct shape a_git = {.type = SHAPE_TEXT, .name = "the address of a
 static const struct shape a_path = {.type = SHAPE_TEXT, .name = "a file's path"};
 static const struct shape a_repository = {.type = SHAPE_TEXT,
                                           .name = "a registry and a repository"};
+static const struct shape an_image = {
+    .type = SHAPE_TEXT, .name = "an image", .pattern = "^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"};
 static const struct shape a_secret = {
     .type = SHAPE_TEXT, .name = "a secret's name", .pattern = SECRET_PATTERN};
 static const struct shape a_url = {
@@ -402,7 +404,14 @@ static const struct field build_fields[] = {
     [BUILD_RETRY_LOST] = {"retry-lost", 0, &a_truth,
                           "Whether a lost run is started again elsewhere, once; true unless set.",
                           "true"},
-    [BUILD_PRIVILEGED] = {"privileged", FIELD_LATER, NULL, NULL, NULL},
+    [BUILD_BUILD_IMAGE] = {"build-image", 0, &an_image,
+                           "The image that its commands run in, where the builder has an engine "
+                           "for it; the builder's own unless set.",
+                           "\"registry.example/ci/maven:3.9\""},
+    [BUILD_PRIVILEGED] = {"privileged", 0, &a_truth,
+                          "Whether it may do as root does on the engine's machine, where the "
+                          "builder allows it; false unless set.",
+                          "true"},
     [BUILD_KEYS] = {NULL, 0, NULL, NULL, NULL},
 };
 const struct keys build_keys = {"a build", "build", build_fields};

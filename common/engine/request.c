@@ -39,6 +39,8 @@ static void ask_build(struct asking *ask)
     m->buildspec = plan_string(plan, action->build.buildspec);
     m->dockerfile = plan_string(plan, action->build.dockerfile);
     m->image = plan_string(plan, action->build.image);
+    m->build_image = plan_string(plan, action->build.build_image);
+    m->privileged = action->build.privileged;
     m->cpu = action->build.cpu;
     m->memory_bytes = action->build.memory_bytes;
     m->env = expand_pairs(ask, action->build.env, action->build.env_count);

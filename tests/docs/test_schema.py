@@ -21,7 +21,7 @@ spec:
   stages:
     - name: build
       steps:
-        - build: {name: image, image: registry.example/shop, size: {cpu: 2, memory: 4Gi}, env: {LEVEL: "{{variables.LEVEL}}"}, timeout: 90s}
+        - build: {name: image, image: registry.example/shop, size: {cpu: 2, memory: 4Gi}, env: {LEVEL: "{{variables.LEVEL}}"}, timeout: 90s, build-image: "debian:12", privileged: true}
     - name: prod
       gates:
         - soak: 2h
@@ -71,7 +71,7 @@ WRONG = [
     (GOOD, "deployment: shop, ", ""),
     (GOOD, "deployment: shop", "deployment: Shop"),
     (GOOD, "retry-lost: true", "retry-lost: maybe"),
-    (GOOD, "image: registry.example/shop,", "image: registry.example/shop, privileged: true,"),
+    (GOOD, "image: registry.example/shop,", "image: registry.example/shop, privileged: maybe,"),
     (ENVIRONMENT, "driver: command", "driver: telnet"),
     (ENVIRONMENT, ", reason: weekend", ""),
     (ENVIRONMENT, "{run: deploy}", "deploy"),

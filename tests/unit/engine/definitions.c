@@ -152,6 +152,12 @@ static const struct {
      HEAD("superseded") "  sources:\n"
                         "    - {name: app, git: https://git.example/shop.git, branches: "
                         "[main], submodules: true, lfs: true, clone: true, depth: 7}\n" BUILD},
+    {"build-image",
+     HEAD("superseded") SOURCE "  stages:\n"
+                               "    - name: build\n"
+                               "      steps:\n"
+                               "        - build: {name: image, image: registry.example/shop, "
+                               "build-image: 'debian:12', privileged: true}\n"},
     {"late", HEAD("superseded") SOURCE BUILD "    - name: prod\n"
                                              "      steps:\n"
                                              "        - custom/test: {name: test}\n"

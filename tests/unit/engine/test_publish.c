@@ -135,6 +135,18 @@ static void a_request_says_what_its_checkout_has(void **unused)
     end(s, &records);
 }
 
+static void a_request_says_in_which_image_its_commands_run(void **unused)
+{
+    struct engine_records records;
+    (void)unused;
+    struct scenario *s = begin(&records, "define build-image\npush 0001\n");
+    Gantry__V1__ActionRequest *request = unpack(of_topic(&records, TOPIC_REQUEST_BUILD));
+    assert_string_equal(request->build->build_image, "debian:12");
+    assert_true(request->build->privileged);
+    event_free(request);
+    end(s, &records);
+}
+
 static void a_cancel_goes_the_way_of_its_request(void **unused)
 {
     struct engine_records records;
@@ -268,6 +280,7 @@ int main(void)
         cmocka_unit_test(events_carry_their_order_their_cause_and_who_did_it),
         cmocka_unit_test(a_request_is_published_whole_with_its_order_and_key),
         cmocka_unit_test(a_request_says_what_its_checkout_has),
+        cmocka_unit_test(a_request_says_in_which_image_its_commands_run),
         cmocka_unit_test(a_cancel_goes_the_way_of_its_request),
         cmocka_unit_test(an_approval_is_asked_for_with_what_decides_it),
         cmocka_unit_test(an_approval_action_is_asked_of_no_executor),
