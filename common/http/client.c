@@ -55,6 +55,7 @@ static void call_free(struct http_call *call)
     if (call->wipe)
         mem_wipe(call->answer.data, call->answer.cap);
     buf_release(&call->answer);
+    buf_release(&call->sending);
     free(call);
 }
 
@@ -194,10 +195,13 @@ static int set_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *of
 {
     struct http_client *client = arg;
     struct watched *watched = of_fd;
+    struct http_call *call = NULL;
     const int flags =
         (what & CURL_POLL_IN ? LOOP_READ : 0) | (what & CURL_POLL_OUT ? LOOP_WRITE : 0);
 
-    (void)easy;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call);
+    if (call && call->on_open)
+        http_duplex_watched(call, (what & CURL_POLL_IN) != 0);
     if (what == CURL_POLL_REMOVE) {
         if (watched)
             loop_fd_free(watched->watch);
@@ -215,6 +219,27 @@ static int set_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *of
     return 0;
 }
 
+/* curl may give what it kept at once. */
+static void go_on(struct http_call *call)
+{
+    call->client->inside = true;
+    http_duplex_go_on(call);
+    call->client->inside = false;
+}
+
+/* False: it ended at once, and what its owner did about that is done first. */
+static bool begin_now(struct http_call *call)
+{
+    struct http_client *client = call->client;
+
+    call->begin_waits = false;
+    if (curl_multi_add_handle(client->multi, call->easy) == CURLM_OK)
+        return true;
+    http_client_sweep(client);
+    http_call_end(call, CURLE_FAILED_INIT);
+    return false;
+}
+
 static void on_sweep(void *arg)
 {
     struct http_client *client = arg;
@@ -224,6 +249,10 @@ static void on_sweep(void *arg)
         next = LIST_NEXT(call, link);
         if (call->cancelled && !call->smtp)
             call_free(call);
+        else if (call->begin_waits && !begin_now(call))
+            return;
+        else if (call->on_open || call->data_waits)
+            go_on(call);
     }
 }
 
@@ -253,6 +282,11 @@ struct http_client *http_client_new(struct loop *loop)
     return client;
 }
 
+void http_client_connections(struct http_client *client, unsigned max)
+{
+    curl_multi_setopt(client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)max);
+}
+
 void http_client_free(struct http_client *client)
 {
     if (!client)
@@ -269,6 +303,11 @@ void http_client_free(struct http_client *client)
     loop_timer_free(client->sweep);
     free(client);
     curl_global_cleanup();
+}
+
+void http_client_sweep(struct http_client *client)
+{
+    loop_timer_arm(client->sweep, 0);
 }
 
 struct loop *http_client_loop(struct http_client *client)
@@ -380,7 +419,11 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
 
     if (call->cancelled)
         return 0;
-    if (call->on_data) {
+    if (call->paused) {
+        call->data_waits = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    if (call->on_data && (!call->on_open || call->opened)) {
         call->ended_by_reader = call->on_data(data, len, call->arg) != 0;
         return call->ended_by_reader ? 0 : len;
     }
@@ -418,8 +461,14 @@ struct http_call *http_call_new(struct http_client *client, const char *url, con
 
 static struct http_call *begin(struct http_call *call, struct err *err)
 {
-    const CURLMcode code = curl_multi_add_handle(call->client->multi, call->easy);
+    CURLMcode code = CURLM_OK;
 
+    if (call->client->inside) {
+        call->begin_waits = true;
+        http_client_sweep(call->client);
+    } else {
+        code = curl_multi_add_handle(call->client->multi, call->easy);
+    }
     if (code == CURLM_OK)
         return call;
     err_set(err, ERR_INTERNAL, "the call cannot be begun: %s", curl_multi_strerror(code));
@@ -462,7 +511,8 @@ static void set_method(struct http_call *call, const struct http_call_opts *opts
         curl_easy_setopt(call->easy, CURLOPT_NOBODY, 1L);
         return;
     }
-    if (!opts->upload && (opts->body || str_eq(method, "POST") || str_eq(method, "PUT"))) {
+    if (!opts->upload && !opts->on_open &&
+        (opts->body || str_eq(method, "POST") || str_eq(method, "PUT"))) {
         call->body_len = opts->body ? opts->body_len : 0;
         call->body = mem_alloc(call->body_len + 1);
         if (call->body_len > 0)
@@ -497,6 +547,10 @@ struct http_call *http_call(struct http_client *client, const struct http_call_o
         call_free(call);
         return NULL;
     }
+    if (!str_empty(opts->unix_socket))
+        curl_easy_setopt(call->easy, CURLOPT_UNIX_SOCKET_PATH, opts->unix_socket);
+    if (opts->on_open)
+        http_duplex_set(call, opts->on_open);
     set_files(call, opts);
     set_method(call, opts);
     return begin(call, err);

@@ -17,6 +17,9 @@ struct http_client *http_client_new(struct loop *loop);
 void http_client_free(
     struct http_client *client); /* calls under way are dropped without a callback */
 
+/* How many connections there may be at once; 0: any number. 64 unless set; calls beyond wait. */
+void http_client_connections(struct http_client *client, unsigned max);
+
 struct http_response {
     int status;       /* 0: no answer, see err */
     const char *body; /* NUL-terminated; valid during the callback; "" of what went to a file */
@@ -39,6 +42,7 @@ struct http_file {
 struct http_call_opts {
     const char *method;         /* NULL: GET */
     const char *url;            /* sent as it is: no `..` is taken out of its path */
+    const char *unix_socket;    /* connects there, whoever the URL names; NULL: over TCP */
     const char *const *headers; /* "Name: value", NULL-ended; may be NULL */
     const void *body;
     size_t body_len;
@@ -53,6 +57,10 @@ struct http_call_opts {
     size_t limit;        /* of the answer's body; 0: 8 MiB */
     const char *ca_file; /* NULL: the system's */
     bool wipe;           /* the answer is secret: its memory is taken at once, and wiped after */
+    /* A connection that both sides go on speaking on (the engine's attach): on_open() is called
+     * once a 2xx answer has begun, and from then on http_call_send() gives what is sent, as it is.
+     * With on_data; the call ends when the other side does. */
+    void (*on_open)(void *arg);
     /* Called as the body arrives instead of collecting it (streams); return non-zero to end: done
      * follows with the status, and no error. http_call_cancel() is allowed in it. */
     int (*on_data)(const char *data, size_t len, void *arg);
@@ -61,6 +69,10 @@ struct http_call_opts {
 struct http_call *http_call(struct http_client *client, const struct http_call_opts *opts,
                             http_done_fn *done, void *arg, struct err *err);
 void http_call_cancel(struct http_call *call); /* no callback follows */
+/* After on_open(). ERR_LIMIT: more than 8 MiB of it were not sent yet. */
+int http_call_send(struct http_call *call, const void *data, size_t len, struct err *err);
+/* on_data() is called no more until false; what it was given last is not given again. */
+void http_call_pause(struct http_call *call, bool pause);
 
 struct smtp_opts {
     const char *url;             /* smtp://host:port or smtps://; STARTTLS by `tls` */
