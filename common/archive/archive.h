@@ -130,4 +130,36 @@ struct archive_unpacked {
 int archive_unpack(const struct archive_unpack *unpack, int fd, struct archive_unpacked *out,
                    struct err *err);
 
+/* ---- whole folders, to a container and back: tar ---- */
+
+/* A folder or file, and what it is called in the archive. */
+struct archive_part {
+    const char *below; /* of `dir` */
+    const char *name;  /* relative */
+};
+struct archive_tar {
+    const char *dir; /* absolute, ours; nobody else writes below it meanwhile */
+    const struct archive_part *parts;
+    size_t part_count;
+    struct archive_limits limits;
+    const volatile bool *stop;
+};
+/* Writes all that is there to the empty file `fd`, as root's; parts that are not there are left
+ * out. Links are links. *size: of the archive. */
+int archive_tar(const struct archive_tar *tar, int fd, uint64_t *size, struct err *err);
+
+struct archive_untar {
+    const char *dir; /* absolute, ours; nobody else writes below it meanwhile */
+    const char
+        *below; /* what the archive's first part becomes: a path below `dir` that is not there
+                 */
+    struct archive_limits limits;
+    const volatile bool *stop;
+};
+/* Reads the seekable file `fd` from its beginning: one file or folder and what is in it. Links are
+ * made as they are, wherever they lead, and never followed; devices, pipes and sockets are left
+ * out. What leads out of the folder is refused: ERR_INVALID. */
+int archive_untar(const struct archive_untar *untar, int fd, struct archive_unpacked *out,
+                  struct err *err);
+
 #endif

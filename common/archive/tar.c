@@ -1,0 +1,359 @@
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "archive/internal.h"
+#include "base/mem.h"
+
+#define CHUNK       (128 * 1024)
+#define ENTRIES_MAX 1000000
+#define BYTES_MAX   (64ull * 1024 * 1024 * 1024)
+
+/* ---- writing ---- */
+
+struct tarring {
+    const struct archive_tar *conf;
+    struct archive *tar, *disk;
+    uint64_t entries, bytes, entries_max, bytes_max;
+    char *chunk;
+};
+
+static int failed(struct archive *archive, struct err *err)
+{
+    const char *said = archive_error_string(archive);
+    return err_set(err, ERR_IO, "the archive cannot be made: %s", said ? said : "unknown");
+}
+
+static int copy_bytes(struct tarring *t, struct archive_entry *entry, struct err *err)
+{
+    const char *path = archive_entry_sourcepath(entry);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    uint64_t left = (uint64_t)archive_entry_size(entry);
+    if (fd < 0)
+        return err_errno(err, errno, "cannot read '%s'", path);
+    int rc = 0;
+    while (rc == 0 && left > 0) {
+        ssize_t n = read(fd, t->chunk, left < CHUNK ? (size_t)left : CHUNK);
+        if (n <= 0)
+            rc = err_errno(err, n < 0 ? errno : EIO, "cannot read '%s'", path);
+        else if (archive_write_data(t->tar, t->chunk, (size_t)n) != n)
+            rc = failed(t->tar, err);
+        else
+            left -= (uint64_t)n;
+        if (t->conf->stop && *t->conf->stop)
+            rc = err_set(err, ERR_CONFLICT, "it was stopped");
+    }
+    close(fd);
+    return rc;
+}
+
+/* What the archive calls what lies at `path`, a path below the part's own. */
+static void rename_entry(struct archive_entry *entry, const char *root, const char *name)
+{
+    const char *path = archive_entry_pathname(entry);
+    char *renamed = mem_printf("%s%s", name, path + strlen(root));
+    archive_entry_copy_pathname(entry, renamed);
+    free(renamed);
+}
+
+static int add_entry(struct tarring *t, struct archive_entry *entry, const char *root,
+                     const char *name, struct err *err)
+{
+    mode_t type = archive_entry_filetype(entry);
+    if (++t->entries > t->entries_max)
+        return err_set(err, ERR_LIMIT, "there are more than %llu files and folders",
+                       (unsigned long long)t->entries_max);
+    if (type == AE_IFREG)
+        t->bytes += (uint64_t)archive_entry_size(entry);
+    if (t->bytes > t->bytes_max)
+        return err_set(err, ERR_LIMIT, "the files are larger than %llu MiB",
+                       (unsigned long long)(t->bytes_max >> 20));
+    if (type != AE_IFREG && type != AE_IFDIR && type != AE_IFLNK)
+        return 0;
+    rename_entry(entry, root, name);
+    archive_entry_set_uid(entry, 0);
+    archive_entry_set_gid(entry, 0);
+    archive_entry_copy_uname(entry, NULL);
+    archive_entry_copy_gname(entry, NULL);
+    archive_entry_set_hardlink(entry, NULL);
+    if (archive_write_header(t->tar, entry) != ARCHIVE_OK)
+        return failed(t->tar, err);
+    return type == AE_IFREG ? copy_bytes(t, entry, err) : 0;
+}
+
+static int add_part(struct tarring *t, const struct archive_part *part, struct err *err)
+{
+    char *root = mem_printf("%s/%s", t->conf->dir, part->below);
+    struct archive_entry *entry = archive_entry_new();
+    struct stat st;
+    int rc = 0, got = ARCHIVE_EOF;
+    bool there = lstat(root, &st) == 0;
+    if (there && archive_read_disk_open(t->disk, root) != ARCHIVE_OK)
+        rc = failed(t->disk, err);
+    while (there && rc == 0 && (got = archive_read_next_header2(t->disk, entry)) == ARCHIVE_OK) {
+        rc = add_entry(t, entry, root, part->name, err);
+        if (rc == 0 && archive_read_disk_can_descend(t->disk))
+            archive_read_disk_descend(t->disk);
+        archive_entry_clear(entry);
+    }
+    if (rc == 0 && got != ARCHIVE_EOF)
+        rc = failed(t->disk, err);
+    if (there)
+        archive_read_close(t->disk);
+    archive_entry_free(entry);
+    free(root);
+    return rc;
+}
+
+int archive_tar(const struct archive_tar *tar, int fd, uint64_t *size, struct err *err)
+{
+    struct tarring t = {.conf = tar};
+    struct text_locale locale;
+    int rc = 0;
+    text_locale_set(&locale);
+    t.entries_max = tar->limits.entries ? tar->limits.entries : ENTRIES_MAX;
+    t.bytes_max = tar->limits.bytes ? tar->limits.bytes : BYTES_MAX;
+    t.chunk = mem_alloc(CHUNK);
+    t.tar = archive_write_new();
+    t.disk = archive_read_disk_new();
+    /* Names are bytes to GNU's format. */
+    if (archive_write_set_format_gnutar(t.tar) != ARCHIVE_OK ||
+        archive_write_set_bytes_in_last_block(t.tar, 1) != ARCHIVE_OK ||
+        archive_write_open_fd(t.tar, fd) != ARCHIVE_OK)
+        rc = failed(t.tar, err);
+    archive_read_disk_set_symlink_physical(t.disk);
+    archive_read_disk_set_behavior(t.disk, ARCHIVE_READDISK_NO_ACL | ARCHIVE_READDISK_NO_XATTR |
+                                               ARCHIVE_READDISK_NO_FFLAGS);
+    for (size_t i = 0; i < tar->part_count && rc == 0; i++)
+        rc = add_part(&t, &tar->parts[i], err);
+    if (rc == 0 && archive_write_close(t.tar) != ARCHIVE_OK)
+        rc = failed(t.tar, err);
+    else if (rc < 0)
+        archive_write_fail(t.tar);
+    archive_read_free(t.disk);
+    archive_write_free(t.tar);
+    off_t end = lseek(fd, 0, SEEK_END);
+    *size = end < 0 ? 0 : (uint64_t)end;
+    text_locale_restore(&locale);
+    free(t.chunk);
+    return rc;
+}
+
+/* ---- reading ---- */
+
+struct untarring {
+    const struct archive_untar *conf;
+    struct archive_unpacked *out;
+    struct archive *tar;
+    uint64_t entries, entries_max, bytes_max;
+    char *chunk;
+    int dir;
+};
+
+static int refuse(const char *name, const char *why, struct err *err)
+{
+    char shown[200];
+    size_t n = 0;
+    for (const char *p = name ? name : "?"; *p && n < sizeof(shown) - 1; p++)
+        shown[n++] = (unsigned char)*p < 0x20 || (unsigned char)*p > 0x7E ? '?' : *p;
+    shown[n] = '\0';
+    return err_set(err, ERR_INVALID, "the archive is refused: '%s': %s", shown, why);
+}
+
+static int unreadable(const struct untarring *u, struct err *err)
+{
+    const char *said = archive_error_string(u->tar);
+    return err_set(err, ERR_INVALID, "the archive cannot be read: %s",
+                   said ? said : "it is damaged");
+}
+
+/* Parts that are joined by single slashes, none of them "." or "..", a slash at the end; anything
+ * else may be in them. */
+static bool stays(const char *name)
+{
+    if (!*name || *name == '/' || strlen(name) > ARCHIVE_NAME_MAX)
+        return false;
+    for (const char *p = name; *p;) {
+        size_t part = strcspn(p, "/");
+        if (part == 0 || (part == 1 && *p == '.') || (part == 2 && p[0] == '.' && p[1] == '.'))
+            return false;
+        p += part + (p[part] == '/');
+    }
+    return true;
+}
+
+/* Where what the archive calls `name` goes, below `dir`; the caller frees. */
+static char *place_of(const struct untarring *u, const char *name)
+{
+    const char *rest = strchr(name, '/');
+    char *path = mem_printf("%s%s", u->conf->below, rest ? rest : "");
+    size_t len = strlen(path);
+    while (len && path[len - 1] == '/')
+        path[--len] = '\0';
+    return path;
+}
+
+/* The folder that `path` is in, its last part; folders are made, links not followed. */
+static int open_parent(const struct untarring *u, const char *path, const char **last)
+{
+    int fd = dup(u->dir);
+    const char *rest = path;
+    for (const char *slash; fd >= 0 && (slash = strchr(rest, '/')); rest = slash + 1) {
+        char *part = mem_strndup(rest, (size_t)(slash - rest));
+        int next = mkdirat(fd, part, 0755) == 0 || errno == EEXIST
+                       ? openat(fd, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                       : -1;
+        int error = errno;
+        free(part);
+        close(fd);
+        errno = error;
+        fd = next;
+    }
+    *last = rest;
+    return fd;
+}
+
+static int write_bytes(struct untarring *u, int fd, const char *name, struct err *err)
+{
+    for (;;) {
+        la_ssize_t n = archive_read_data(u->tar, u->chunk, CHUNK);
+        if (n == 0)
+            return 0;
+        if (n < 0)
+            return unreadable(u, err);
+        if (u->conf->stop && *u->conf->stop)
+            return err_set(err, ERR_CONFLICT, "it was stopped");
+        if ((uint64_t)n > u->bytes_max - u->out->bytes)
+            return err_set(err, ERR_LIMIT, "the files are larger than %llu MiB",
+                           (unsigned long long)(u->bytes_max >> 20));
+        u->out->bytes += (uint64_t)n;
+        for (la_ssize_t at = 0; at < n;) {
+            ssize_t w = write(fd, u->chunk + at, (size_t)(n - at));
+            if (w < 0 && errno != EINTR)
+                return err_errno(err, errno, "cannot write '%.300s'", name);
+            at += w > 0 ? w : 0;
+        }
+    }
+}
+
+static int make_file(struct untarring *u, struct archive_entry *entry, int folder, const char *last,
+                     const char *name, struct err *err)
+{
+    int fd = openat(folder, last, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_errno(err, errno, "cannot make '%.300s'", name);
+    int rc = write_bytes(u, fd, name, err);
+    if (rc == 0 && fchmod(fd, (archive_entry_perm(entry) & 0777) | 0600) != 0)
+        rc = err_errno(err, errno, "cannot set the mode of '%.300s'", name);
+    const struct timespec at = {.tv_sec = archive_entry_mtime(entry)};
+    const struct timespec times[2] = {at, at};
+    (void)futimens(fd, times);
+    close(fd);
+    return rc;
+}
+
+/* Another name of a file that was in the archive before. */
+static int make_hard_link(const struct untarring *u, const char *target, int folder,
+                          const char *last, const char *name, struct err *err)
+{
+    const char *base = NULL;
+    if (!stays(target))
+        return refuse(target, "a link leads out of the folder", err);
+    char *path = place_of(u, target);
+    int from = open_parent(u, path, &base);
+    int rc = from >= 0 && linkat(from, base, folder, last, 0) == 0
+                 ? 0
+                 : err_errno(err, errno, "cannot make the link '%.300s'", name);
+    if (from >= 0)
+        close(from);
+    free(path);
+    return rc;
+}
+
+static int make(struct untarring *u, struct archive_entry *entry, int folder, const char *last,
+                const char *name, struct err *err)
+{
+    mode_t type = archive_entry_filetype(entry);
+    const char *hard = archive_entry_hardlink(entry);
+    if (type != AE_IFDIR && unlinkat(folder, last, 0) != 0 && errno != ENOENT)
+        return err_errno(err, errno, "cannot replace '%.300s'", name);
+    if (hard)
+        return make_hard_link(u, hard, folder, last, name, err);
+    if (type == AE_IFREG)
+        return make_file(u, entry, folder, last, name, err);
+    if (type == AE_IFLNK) {
+        const char *target = archive_entry_symlink(entry);
+        return target && symlinkat(target, folder, last) == 0
+                   ? 0
+                   : err_errno(err, errno, "cannot make the link '%.300s'", name);
+    }
+    if (type == AE_IFDIR)
+        return mkdirat(folder, last, 0755) == 0 || errno == EEXIST
+                   ? 0
+                   : err_errno(err, errno, "cannot make the folder '%.300s'", name);
+    return 0;
+}
+
+static int take_entry(struct untarring *u, struct archive_entry *entry, struct err *err)
+{
+    const char *name = archive_entry_pathname(entry), *last = NULL;
+    if (++u->entries > u->entries_max)
+        return err_set(err, ERR_LIMIT, "there are more than %llu files and folders",
+                       (unsigned long long)u->entries_max);
+    if (!name || !stays(name))
+        return refuse(name, "its name leads out of the folder", err);
+    char *path = place_of(u, name);
+    int folder = open_parent(u, path, &last);
+    int rc;
+    if (folder >= 0)
+        rc = make(u, entry, folder, last, name, err);
+    else if (errno == ELOOP || errno == ENOTDIR)
+        rc = refuse(name, "a folder that it is in is a link or a file", err);
+    else
+        rc = err_errno(err, errno, "cannot make the folder of '%.300s'", name);
+    if (folder >= 0)
+        close(folder);
+    u->out->files += rc == 0 && archive_entry_filetype(entry) != AE_IFDIR;
+    free(path);
+    return rc;
+}
+
+int archive_untar(const struct archive_untar *untar, int fd, struct archive_unpacked *out,
+                  struct err *err)
+{
+    struct untarring u = {.conf = untar, .out = out};
+    struct archive_entry *entry = NULL;
+    struct text_locale locale;
+    int rc = 0, got = ARCHIVE_EOF;
+    *out = (struct archive_unpacked){0};
+    text_locale_set(&locale);
+    u.entries_max = untar->limits.entries ? untar->limits.entries : ENTRIES_MAX;
+    u.bytes_max = untar->limits.bytes ? untar->limits.bytes : BYTES_MAX;
+    u.chunk = mem_alloc(CHUNK);
+    u.tar = archive_read_new();
+    u.dir = open(untar->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (u.dir < 0)
+        rc = err_errno(err, errno, "cannot open '%s'", untar->dir);
+    else if (lseek(fd, 0, SEEK_SET) != 0)
+        rc = err_errno(err, errno, "cannot read the archive");
+    else if (archive_read_support_format_tar(u.tar) != ARCHIVE_OK ||
+             archive_read_open_fd(u.tar, fd, CHUNK) != ARCHIVE_OK)
+        rc = unreadable(&u, err);
+    /* A warning is of a name that is not text here; it is bytes. */
+    while (rc == 0 &&
+           ((got = archive_read_next_header(u.tar, &entry)) == ARCHIVE_OK || got == ARCHIVE_WARN))
+        rc = take_entry(&u, entry, err);
+    if (rc == 0 && got != ARCHIVE_EOF)
+        rc = unreadable(&u, err);
+    archive_read_free(u.tar);
+    if (u.dir >= 0)
+        close(u.dir);
+    text_locale_restore(&locale);
+    free(u.chunk);
+    return rc;
+}
