@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/id.h"
@@ -94,6 +96,34 @@ static int sync_folder(const char *folder)
     return ret;
 }
 
+int file_read_beneath(struct buf *out, const char *folder, const char *path, size_t limit,
+                      struct err *err)
+{
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    struct stat st;
+    char proc[64];
+    int rc = -1;
+    buf_init(out, limit);
+    int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = dir < 0 ? -1 : (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+    if (fd < 0) {
+        err_errno(err, errno, "cannot open '%s'", path);
+        if (err && (errno == ENOENT || errno == ENOTDIR))
+            err->code = ERR_NOT_FOUND;
+    } else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        err_set(err, ERR_INVALID, "'%s' is no regular file", path);
+    } else {
+        snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+        rc = file_read(out, proc, limit, err);
+    }
+    if (fd >= 0)
+        close(fd);
+    if (dir >= 0)
+        close(dir);
+    return rc;
+}
+
 int file_write(const char *path, const void *data, size_t len, mode_t mode, struct err *err)
 {
     char *folder = folder_of(path);
@@ -126,6 +156,17 @@ out:
     free(beside);
     free(folder);
     return ret;
+}
+
+int file_create(const char *path, const void *data, size_t len, mode_t mode, struct err *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
+    int rc = fd >= 0 && write_all(fd, data, len) == 0 && fchmod(fd, mode) == 0
+                 ? 0
+                 : err_errno(err, errno, "cannot write '%s'", path);
+    if (fd >= 0)
+        close(fd);
+    return rc;
 }
 
 int file_mkdirs(const char *path, mode_t mode, struct err *err)

@@ -10,9 +10,15 @@
 
 /* Reads a regular file of at most `limit` bytes into *out (initialised here; release it). */
 int file_read(struct buf *out, const char *path, size_t limit, struct err *err);
+/* The same of a file whose `path` is relative to `folder`: no link is followed out of it.
+ * ERR_NOT_FOUND, ERR_LIMIT, ERR_INVALID (no regular file). */
+int file_read_beneath(struct buf *out, const char *folder, const char *path, size_t limit,
+                      struct err *err);
 /* Writes beside and renames, so that a reader sees the old or the new; mode as given; fsync of file
  * and folder. */
 int file_write(const char *path, const void *data, size_t len, mode_t mode, struct err *err);
+/* A new file, which must not be there yet; not made durable. */
+int file_create(const char *path, const void *data, size_t len, mode_t mode, struct err *err);
 int file_mkdirs(const char *path, mode_t mode, struct err *err);
 /* The folders made in `path` come and go and have nothing to do with each other: a file system that
  * knows such a mark spreads them over the disk. ext4 does not give an inode away within a minute of

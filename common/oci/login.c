@@ -56,18 +56,14 @@ char *oci_login_of(const char *config, size_t len, const char *host)
     return out;
 }
 
-/* NULL and no error: there is none for this host. */
-static char *find_login(const struct oci_call *call, struct err *err)
+char *oci_login(const char *secrets_dir, const char *login, const char *host, struct err *err)
 {
-    const struct oci_client *client = call->client;
     struct buf config;
-    if (str_empty(client->login))
+    if (str_empty(login) || secret_read(&config, secrets_dir, login, err) < 0)
         return NULL;
-    if (secret_read(&config, client->secrets_dir, client->login, err) < 0)
-        return NULL;
-    char *login = oci_login_of(buf_cstr(&config), config.len, call->ref.host);
+    char *found = oci_login_of(buf_cstr(&config), config.len, host);
     secret_release(&config);
-    return login;
+    return found;
 }
 
 static void wipe(char *s)
@@ -164,7 +160,9 @@ bool oci_log_in(struct oci_call *call, const struct http_response *response)
     const char *challenge = response->header(response, "WWW-Authenticate");
     struct err err = {0};
     bool tried = false;
-    char *login = challenge ? find_login(call, &err) : NULL;
+    const struct oci_client *client = call->client;
+    char *login =
+        challenge ? oci_login(client->secrets_dir, client->login, call->ref.host, &err) : NULL;
     if (err.code != ERR_NONE) {
         tried = true;
     } else if (challenge && strncasecmp(challenge, "Bearer ", 7) == 0) {

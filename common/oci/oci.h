@@ -33,6 +33,10 @@ struct oci_conf {
     const char *secrets_dir, *login;
 };
 
+/* What a login for the host is in such a secret: base64 of user:password, which the caller wipes
+ * and frees. NULL with code ERR_NONE: there is none. */
+char *oci_login(const char *secrets_dir, const char *login, const char *host, struct err *err);
+
 struct oci_client;
 struct oci_client *oci_client_new(struct loop *loop, const struct oci_conf *conf);
 void oci_client_free(struct oci_client *client); /* calls under way end without a callback */

@@ -2,12 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -568,26 +566,5 @@ const char *sandbox_dir(const struct sandbox *box)
 int sandbox_read_file(const struct sandbox *box, const char *path, size_t limit, struct buf *out,
                       struct err *err)
 {
-    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-    struct stat st;
-    char proc[64];
-    int rc = -1;
-    int dir = open(box->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int fd = dir < 0 ? -1 : (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
-    if (fd < 0) {
-        err_errno(err, errno, "cannot open '%s'", path);
-        if (err && (errno == ENOENT || errno == ENOTDIR))
-            err->code = ERR_NOT_FOUND;
-    } else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        err_set(err, ERR_INVALID, "'%s' is no regular file", path);
-    } else {
-        snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-        rc = file_read(out, proc, limit, err);
-    }
-    if (fd >= 0)
-        close(fd);
-    if (dir >= 0)
-        close(dir);
-    return rc;
+    return file_read_beneath(out, box->dir, path, limit, err);
 }

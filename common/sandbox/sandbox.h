@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/str.h"
@@ -28,6 +29,9 @@
  * what to run. Before other threads write files. Makes this process undumpable: others of the same
  * user can't read its memory or environment. */
 int sandbox_become_user(const char *user, struct err *err);
+
+/* The same, and the process that was root keeps being in `group`. */
+int sandbox_become_user_in(const char *user, gid_t group, struct err *err);
 
 /* The program gantry-sandbox at `path`, or (NULL) beside this executable; -1 and *err. Before
  * sandbox_become_user(): it can lie where that user may not go. */

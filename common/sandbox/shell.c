@@ -7,43 +7,17 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/mem.h"
+#include "sandbox/script.h"
 
 #define READ_SIZE    (256 * 1024)
 #define PIPE_SIZE    (1024 * 1024) /* of 64 MiB that Linux lets a user's pipes have together */
 #define DRAIN_MAX    (1024 * 1024) /* of what others in the sandbox may go on writing */
 #define EXPORTED_MAX (64 * 1024)
-#define COMMANDS     "run/c"
-#define LEFT         "run/left" /* what a shell leaves to the next; its users write there */
-#define LEFT_INSIDE  SANDBOX_RUN "/left"
-#define SAVE         "export -p >|" LEFT_INSIDE "/state; pwd >|" LEFT_INSIDE "/dir"
+#define COMMANDS     "run/" SCRIPT_COMMANDS
+#define LEFT         "run/" SCRIPT_LEFT
 #define ROOT         "root"
-
-/* Reads which command to run from descriptor 8 and writes its status to 9; both are closed in the
- * commands. `.` keeps `cd` and variables; a shell that ends leaves its state behind: a command
- * ended it, or the next one is another user's, to whom HOME and USER are not passed on ("new"). */
-static const char driver[] =
-    "GANTRY_HOME=$HOME GANTRY_USER=$USER\n"
-    "[ -f " LEFT_INSIDE "/state ] && . " LEFT_INSIDE "/state\n"
-    "[ \"$1\" = new ] && HOME=$GANTRY_HOME USER=$GANTRY_USER\n"
-    "[ -f " LEFT_INSIDE "/dir ] && IFS= read -r GANTRY_DIR <" LEFT_INSIDE "/dir &&"
-    " cd \"$GANTRY_DIR\"\n"
-    "rm -f " LEFT_INSIDE "/state " LEFT_INSIDE "/dir\n"
-    "unset GANTRY_DIR GANTRY_HOME GANTRY_USER\n"
-    "set --\n"
-    "trap '" SAVE "' EXIT\n"
-    "while IFS=' ' read -r GANTRY_NEXT CODEBUILD_BUILD_SUCCEEDING <&8; do\n"
-    ". " SANDBOX_RUN "/c/\"$GANTRY_NEXT\" 8<&- 9>&-\n"
-    "echo \"$?\" >&9\n"
-    "done\n" SAVE "\n"
-    "trap - EXIT\n";
-
-/* The same with a subshell for each command, which leaves nothing behind. */
-static const char separate_driver[] =
-    "while IFS=' ' read -r GANTRY_NEXT CODEBUILD_BUILD_SUCCEEDING <&8; do\n"
-    "( . " SANDBOX_RUN "/c/\"$GANTRY_NEXT\" 8<&- 9>&- )\n"
-    "echo \"$?\" >&9\n"
-    "done\n";
 
 /* `as USER SHELL new`: becomes a user and runs the driver, or writes to 9 why it cannot. A home
  * that is not there is made where there is room. */
@@ -62,7 +36,7 @@ static const char as[] =
     "fi\n"
     "export HOME USER=\"$1\"\n"
     "exec setpriv --reuid \"$GANTRY_UID\" --regid \"$GANTRY_GID\" --init-groups \"$2\" " SANDBOX_RUN
-    "/driver $3\n";
+    "/" SCRIPT_DRIVER " $3\n";
 
 /* What `as` writes. */
 static const struct {
@@ -99,33 +73,12 @@ struct shell {
 static int write_file(struct shell *shell, const char *name, const char *text, struct err *err)
 {
     char *path = mem_printf("%s/%s", sandbox_dir(shell->sandbox), name);
-    int rc = 0;
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    size_t len = strlen(text), at = 0;
-    while (fd >= 0 && at < len) {
-        ssize_t n = write(fd, text + at, len - at);
-        if (n < 0)
-            break;
-        at += (size_t)n;
-    }
-    if (fd < 0 || at < len || (len && text[len - 1] != '\n' && write(fd, "\n", 1) < 0))
-        rc = err_errno(err, errno, "cannot write '%s'", path);
-    if (fd >= 0)
-        close(fd);
+    size_t len = strlen(text);
+    char *whole = mem_printf("%s%s", text, len && text[len - 1] != '\n' ? "\n" : "");
+    int rc = file_create(path, whole, strlen(whole), 0644, err);
+    free(whole);
     free(path);
     return rc;
-}
-
-static char *export_script(const struct strv *names)
-{
-    struct buf script;
-    buf_init(&script, 1024 * 1024);
-    buf_adds(&script, "{ :;\n");
-    for (size_t i = 0; names && i < names->count; i++)
-        buf_addf(&script, "[ \"${%s+x}\" ] && printf '%%s=%%s\\0' %s \"$%s\"\n", names->items[i],
-                 names->items[i], names->items[i]);
-    buf_adds(&script, ":; } >|" LEFT_INSIDE "/exported\n");
-    return buf_detach(&script);
 }
 
 static int make_folder(const struct shell *shell, const char *name, mode_t mode, struct err *err)
@@ -154,8 +107,10 @@ static int write_files(struct shell *shell, const struct shell_conf *conf, struc
     int rc = make_folder(shell, COMMANDS, 0755, err);
     if (rc == 0)
         rc = make_folder(shell, LEFT, others ? 0777 : 0755, err);
+    char *driver = script_driver(conf->separate, SCRIPT_TELL);
     if (rc == 0)
-        rc = write_file(shell, "run/driver", conf->separate ? separate_driver : driver, err);
+        rc = write_file(shell, "run/" SCRIPT_DRIVER, driver, err);
+    free(driver);
     if (rc == 0 && others)
         rc = write_file(shell, "run/as", as, err);
     for (size_t i = 0; i < conf->texts->count && rc == 0; i++) {
@@ -163,8 +118,8 @@ static int write_files(struct shell *shell, const struct shell_conf *conf, struc
         rc = write_file(shell, name, conf->texts->items[i], err);
     }
     if (rc == 0 && conf->export && conf->export->count) {
-        char *script = export_script(conf->export);
-        rc = write_file(shell, COMMANDS "/export", script, err);
+        char *script = script_export(conf->export);
+        rc = write_file(shell, COMMANDS "/" SCRIPT_EXPORT, script, err);
         free(script);
     }
     return rc;
@@ -347,7 +302,7 @@ static int start_process(struct shell *shell, struct err *err)
     if (open_channels(shell, theirs, err) < 0)
         return -1;
     shell->user = shell->next_user;
-    const char *const plain[] = {shell->program, SANDBOX_RUN "/driver", how, NULL};
+    const char *const plain[] = {shell->program, SANDBOX_RUN "/" SCRIPT_DRIVER, how, NULL};
     const char *const other[] = {"/bin/sh", SANDBOX_RUN "/as", shell->user, shell->program, how,
                                  NULL};
     const struct sandbox_exec exec = {.argv = str_eq(shell->user, ROOT) ? plain : other,
@@ -403,13 +358,13 @@ void shell_run(struct shell *shell, size_t index, bool succeeding)
 
 void shell_export(struct shell *shell)
 {
-    send(shell, "export", "", true);
+    send(shell, SCRIPT_EXPORT, "", true);
 }
 
 int shell_exported(struct shell *shell, struct strv *out, struct err *err)
 {
     struct buf text;
-    if (sandbox_read_file(shell->sandbox, LEFT "/exported", EXPORTED_MAX, &text, err) < 0)
+    if (sandbox_read_file(shell->sandbox, "run/" SCRIPT_EXPORTED, EXPORTED_MAX, &text, err) < 0)
         return -1;
     for (size_t at = 0; at < text.len; at += strlen(text.data + at) + 1)
         strv_add(out, text.data + at);

@@ -66,7 +66,7 @@ int user_range_find(const char *file, struct user_range *out, struct err *err)
     return 0;
 }
 
-int sandbox_become_user(const char *user, struct err *err)
+static int become(const char *user, const gid_t *group, struct err *err)
 {
     if (geteuid() != 0) {
         prctl(PR_SET_DUMPABLE, 0);
@@ -86,11 +86,22 @@ int sandbox_become_user(const char *user, struct err *err)
         return err_set(err, ERR_INVALID,
                        "the user for builds is '%s', which is root; builds never run as root",
                        user);
-    if (setgroups(0, NULL) != 0 || setresgid(found->pw_gid, found->pw_gid, found->pw_gid) != 0 ||
+    if (setgroups(group ? 1 : 0, group) != 0 ||
+        setresgid(found->pw_gid, found->pw_gid, found->pw_gid) != 0 ||
         setresuid(found->pw_uid, found->pw_uid, found->pw_uid) != 0)
         return err_errno(err, errno, "cannot become the user '%s'", user);
     if (setuid(0) == 0)
         return err_set(err, ERR_FATAL, "root could be taken back after becoming '%s'", user);
     prctl(PR_SET_DUMPABLE, 0);
     return 0;
+}
+
+int sandbox_become_user(const char *user, struct err *err)
+{
+    return become(user, NULL, err);
+}
+
+int sandbox_become_user_in(const char *user, gid_t group, struct err *err)
+{
+    return become(user, &group, err);
 }

@@ -1,0 +1,28 @@
+/* The programs by which one shell runs a build's commands one after the other, wherever that shell
+ * is: in a sandbox, in a container. It finds the commands below SANDBOX_RUN, reads which is next
+ * from descriptor 8 ("<name> <succeeding>", a line each: the file c/<name>), and tells of its end;
+ * 8 and 9 are closed in the commands. */
+#ifndef GANTRY_SANDBOX_SCRIPT_H
+#define GANTRY_SANDBOX_SCRIPT_H
+
+#include <stdbool.h>
+
+#include "base/str.h"
+
+#define SCRIPT_DRIVER   "driver" /* files below SANDBOX_RUN */
+#define SCRIPT_COMMANDS "c"
+#define SCRIPT_EXPORT   "export" /* a command's name */
+#define SCRIPT_LEFT     "left" /* a folder: what a shell leaves to the next; its users write there */
+#define SCRIPT_EXPORTED SCRIPT_LEFT "/exported"
+
+/* Tells a status ("0" and a newline) on descriptor 9: what is between a command and the next. */
+#define SCRIPT_TELL "echo \"$?\" >&9\n"
+
+/* The program that the shell runs; its one argument is "new" for a shell of another user than the
+ * one before it, to whom HOME and USER are not passed on. With `tell` where a command has ended,
+ * its status in $?. With `separate` each command has a shell of its own. The caller frees. */
+char *script_driver(bool separate, const char *tell);
+/* The command that writes NAME=value, each ended by a NUL, of those that are set to
+ * SCRIPT_EXPORTED; names are valid identifiers. The caller frees. */
+char *script_export(const struct strv *names);
+#endif
