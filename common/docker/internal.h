@@ -1,0 +1,95 @@
+/* Shared by the files of this library alone. */
+#ifndef GANTRY_DOCKER_INTERNAL_H
+#define GANTRY_DOCKER_INTERNAL_H
+
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "docker/docker.h"
+#include "http/client.h"
+
+#define DOCKER_LISTED_MAX  100000
+#define DOCKER_MESSAGE_MAX 600
+
+/* ---- read.c: what the engine says; pure ---- */
+
+/* {"message": ...}: the text, for people, into `out`; "" where there is none. */
+void docker_read_message(const char *body, size_t len, char out[DOCKER_MESSAGE_MAX]);
+/* {"Id": ...}, checked: letters and digits. The caller frees. */
+char *docker_read_id(const char *body, size_t len, struct err *err);
+/* [{"Id": ...}, ...] */
+int docker_read_ids(const char *body, size_t len, struct strv *out, struct err *err);
+/* {"StatusCode": N, "Error": {"Message": ...}} */
+int docker_read_wait(const char *body, size_t len, int64_t *code, struct err *err);
+int docker_read_stats(const char *body, size_t len, struct docker_answer *out, struct err *err);
+/* {"ApiVersion": "1.41", "MinAPIVersion": "1.12"}: which to speak, as 1.NN. */
+int docker_read_version(const char *body, size_t len, unsigned *minor, struct err *err);
+
+/* Lines of JSON, as a pull tells of itself; zero-initialise. */
+struct docker_progress {
+    struct buf line;
+    bool begun;
+    char error[DOCKER_MESSAGE_MAX]; /* the last one that was told; "" for none */
+};
+int docker_progress_add(struct docker_progress *progress, const char *data, size_t len,
+                        struct err *err);
+void docker_progress_release(struct docker_progress *progress);
+
+/* ---- frames.c: the streams of attach, one after the other in frames; pure ---- */
+
+/* Zero-initialise. */
+struct docker_frames {
+    unsigned char head[8];
+    size_t head_len;
+    uint32_t left; /* of the frame that has begun */
+};
+/* Gives what is in them to `output`, whichever stream it is of; the frames may be cut anywhere.
+ * ERR_INVALID: these are none. */
+int docker_frames_add(struct docker_frames *frames, const char *data, size_t len,
+                      void (*output)(const char *data, size_t len, void *arg), void *arg,
+                      struct err *err);
+/* Between two of them. */
+bool docker_frames_whole(const struct docker_frames *frames);
+
+/* ---- client.c ---- */
+
+struct docker {
+    struct loop *loop;
+    struct http_client *http;
+    char *socket;
+    unsigned minor; /* of the API's version */
+    LIST_HEAD(, docker_call) calls;
+};
+
+/* Reads an answer; -1 and *err: it is none. */
+typedef int docker_read_fn(struct docker_call *call, const struct http_response *response,
+                           struct docker_answer *answer, struct err *err);
+
+struct docker_call {
+    LIST_ENTRY(docker_call) link;
+    struct docker *docker;
+    struct http_call *http;
+    struct loop_timer *failing; /* tells that it could not be begun */
+    struct err err;             /* why not, or what was wrong with the stream */
+    char *what;                 /* for errors: "pull debian:12" */
+    docker_read_fn *read;       /* NULL: nothing is read */
+    docker_done_fn *done;
+    void *arg;
+    /* what reading may leave */
+    char *id;
+    struct strv ids;
+    struct docker_progress progress;
+    /* attach.c */
+    const struct docker_attach_ops *ops;
+    struct docker_frames frames;
+    bool paused, cancelled, inside;
+};
+
+struct docker_call *docker_call_new(struct docker *docker, const char *what, docker_read_fn *read,
+                                    docker_done_fn *done, void *arg);
+/* `path`: what follows the version, with its query; taken over. opts.url is filled in. */
+void docker_call_begin(struct docker_call *call, char *path, struct http_call_opts *opts);
+/* For words in a URL; the caller frees. */
+char *docker_escape(const char *s);
+
+#endif
