@@ -170,6 +170,11 @@ static void drop(struct build *build, const struct err *why)
 void build_give_back(struct build *build, const struct err *err)
 {
     char reason[ERR_MSG_MAX + 64];
+    if (err->code == ERR_INVALID) {
+        build_mark(build, "%s", err->msg);
+        build_fail(build, build->phase, err->msg, NULL, 0);
+        return;
+    }
     if (build->host.attempt >= ATTEMPTS_MAX) {
         snprintf(reason, sizeof(reason), "The builder could not run it: %s", err->msg);
         build_fail(build, build->phase, reason, NULL, 0);

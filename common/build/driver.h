@@ -73,7 +73,8 @@ struct build_exit {
     const char *refused; /* why script.users' one cannot be had, so that it did not run, else NULL;
                             valid during the call */
     struct err err;      /* code other than ERR_NONE: the place failed, nothing can run in it; the
-                            build is given back to be tried again, here or elsewhere */
+                            build is given back to be tried again, here or elsewhere;
+                            ERR_INVALID: it would end the same, and fails */
 };
 
 /* What the processes of a place took; 0: not known. */
@@ -175,7 +176,8 @@ struct build_driver_ops {
     void (*free_driver)(struct build_driver *driver); /* after its places */
 };
 
-void build_driver_free(struct build_driver *driver); /* NULL is accepted */
+/* At the end of everything: waits a little for what is still being removed. NULL is accepted. */
+void build_driver_free(struct build_driver *driver);
 
 /* ---- tools.c ---- */
 
@@ -200,5 +202,22 @@ struct build_shared {
 int build_sandbox_shared(const struct build_shared *shared, struct err *err);
 /* The pool stays the caller's and must live longer. */
 struct build_driver *build_driver_sandbox(struct loop *loop, struct sandbox_pool *pool);
+
+/* ---- driver_docker.c: containers of an engine (docker/docker.h) ---- */
+struct build_docker {
+    const char *dir;     /* absolute; the driver's own: what builds left in it is removed */
+    const char *socket;  /* the engine's */
+    const char *image;   /* of builds that name none; NULL: those are refused */
+    const char *network; /* of the engine, that containers are in */
+    bool privileged;     /* whether builds may ask for that */
+    const char *secrets_dir, *login; /* to registries, as in oci_conf */
+    /* The engine answers, and what builders of this folder left in it is gone; or (reason) not.
+     * Told again while it does not. */
+    void (*on_state)(bool works, const char *reason, void *arg);
+    void *arg;
+};
+/* All of `conf` is copied. Blocking: removes what is in the folder. */
+int build_driver_docker(struct build_driver **out, struct loop *loop,
+                        const struct build_docker *conf, struct err *err);
 
 #endif

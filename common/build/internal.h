@@ -125,7 +125,8 @@ struct build {
 
 /* ---- build.c ---- */
 void build_mark(struct build *build, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The machine failed it, not the build: it is started again, at most 3 times. */
+/* The machine failed it, not the build: it is started again, at most 3 times; ERR_INVALID: it
+ * would never run, and fails. */
 void build_give_back(struct build *build, const struct err *err);
 void build_detach(struct build *build); /* its end was told */
 

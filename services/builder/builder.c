@@ -24,21 +24,10 @@
 
 /* ---- state ---- */
 
-static void hold(struct builder *b)
+void builder_hold(struct builder *b)
 {
-    executor_hold(b->executor, !b->sandbox_works || b->disk_is_low);
-}
-
-static void on_sandbox_state(bool works, const char *reason, void *arg)
-{
-    struct builder *b = arg;
-    if (works != b->sandbox_works || !works)
-        svc_ready(b->svc, "sandbox", works, reason);
-    if (!works)
-        log_error("no build can run", LOG_S("error", reason));
-    b->sandbox_works = works;
     if (b->executor)
-        hold(b);
+        executor_hold(b->executor, !b->driver_works || b->disk_is_low);
 }
 
 static void on_full(bool full, const char *reason, void *arg)
@@ -64,18 +53,31 @@ static void check_disk(void *arg)
     if (low)
         build_layers_clear(b->layers);
     b->disk_is_low = low;
-    hold(b);
+    builder_hold(b);
 }
 
 /* ---- start ---- */
 
 static int check_settings(const struct builder_conf *conf, struct err *err)
 {
+    if (!str_eq(conf->driver, "sandbox") && !str_eq(conf->driver, "docker"))
+        return err_set(err, ERR_INVALID, "builder.driver is '%s', but must be sandbox or docker",
+                       conf->driver);
+    if (conf->docker.socket[0] != '/')
+        return err_set(err, ERR_INVALID,
+                       "builder.docker-socket is '%s', but must be the absolute path of a unix "
+                       "socket",
+                       conf->docker.socket);
     if (!str_eq(conf->network, "host") && !str_eq(conf->network, "none"))
         return err_set(err, ERR_INVALID, "builder.network is '%s', but must be host or none",
                        conf->network);
     if (conf->slots < 0 || conf->slots > SLOTS_MAX)
         return err_set(err, ERR_INVALID, "builder.slots must be 0 to %d", SLOTS_MAX);
+    if (str_eq(conf->layer_cache, "local") && !str_eq(conf->driver, "sandbox"))
+        return err_set(err, ERR_INVALID,
+                       "builder.layer-cache: 'local' keeps layers of builds in sandboxes, and "
+                       "builder.driver is '%s': use off, image or a name",
+                       conf->driver);
     if (!str_eq(conf->layer_cache, "off") && !str_is_name(conf->layer_cache))
         return err_set(
             err, ERR_INVALID,
@@ -127,57 +129,6 @@ static int check_state_dir(const struct builder *b, struct err *err)
                    "'%s' can't be used by the user '%s' (user id %u): every folder above it must "
                    "let that user through; or name another with builder.state-dir",
                    b->dir, b->conf->user, (unsigned)geteuid());
-}
-
-static void hide(struct strv *paths, const char *path)
-{
-    if (path && path[0] == '/')
-        strv_add(paths, path);
-}
-
-/* The settings can have Kafka's password in them. */
-static void hide_own(const struct builder *b, struct strv *paths)
-{
-    char real[PATH_MAX];
-    const struct svc_conf *conf = &b->svc->conf;
-    if (b->svc->config_file && realpath(b->svc->config_file, real))
-        hide(paths, real);
-    hide(paths, b->dir);
-    hide(paths, conf->state_dir);
-    hide(paths, conf->secrets_dir);
-    hide(paths, conf->tls_key);
-    hide(paths, b->artifacts);
-    hide(paths, b->conf->secrets.store_dir);
-    for (size_t i = 0; i < b->conf->hide.count; i++)
-        hide(paths, b->conf->hide.items[i]);
-}
-
-static int start_pool(struct builder *b, unsigned slots, struct err *err)
-{
-    struct strv hidden = {0};
-    char *shared = mem_printf("%s/shared", b->dir);
-    char *dir = mem_printf("%s/sandbox", b->dir);
-    const struct build_shared tools = {.dir = shared,
-                                       .insecure_registries = &b->conf->insecure_registries,
-                                       .registry_ca = b->conf->registry_ca,
-                                       .docker = b->docker};
-    int rc = build_sandbox_shared(&tools, err);
-    hide_own(b, &hidden);
-    const struct sandbox_conf conf = {.dir = dir,
-                                      .network = str_eq(b->conf->network, "host"),
-                                      .hide = &hidden,
-                                      .program = b->program,
-                                      .shared = shared,
-                                      .cgroup = b->conf->cgroup,
-                                      .warm = slots,
-                                      .on_state = on_sandbox_state,
-                                      .arg = b};
-    if (rc == 0)
-        rc = sandbox_pool_new(&b->pool, b->svc->loop, &conf, err);
-    strv_release(&hidden);
-    free(shared);
-    free(dir);
-    return rc;
 }
 
 static int start_executor(struct builder *b, unsigned slots, struct err *err)
@@ -271,7 +222,7 @@ static const char *remote_layers(const struct builder_conf *conf)
     return str_eq(where, "off") || str_eq(where, "local") ? NULL : where;
 }
 
-/* What all builds share; the pool is there. */
+/* What all builds share; the driver is there. */
 static void make_env(struct builder *b)
 {
     const struct builder_conf *conf = b->conf;
@@ -288,7 +239,7 @@ static void make_env(struct builder *b)
                                         .key = conf->signing.key,
                                         .builder_id = conf->signing.builder_id};
     b->env = (struct build_env){.loop = b->svc->loop,
-                                .driver = build_driver_sandbox(b->svc->loop, b->pool),
+                                .driver = b->driver,
                                 .sources = build_sources_new(b->svc->loop, &sources),
                                 .registry = oci_client_new(b->svc->loop, &oci),
                                 .artifacts = b->store,
@@ -307,25 +258,20 @@ int builder_start(struct svc *svc, struct err *err)
     struct builder *b = svc->app;
     b->svc = svc;
     if (check_settings(b->conf, err) < 0 || make_state_dir(b, err) < 0 ||
-        (b->program = sandbox_open_program(NULL, err)) < 0 ||
-        (b->docker = sandbox_open_docker(NULL, err)) < 0 ||
-        sandbox_become_user(b->conf->user, err) < 0 || check_state_dir(b, err) < 0 ||
-        lock_state_dir(b, err) < 0)
+        driver_prepare(b, err) < 0 || check_state_dir(b, err) < 0 || lock_state_dir(b, err) < 0)
         return -1;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned slots = b->conf->slots ? (unsigned)b->conf->slots : cores > 0 ? (unsigned)cores : 1;
     b->disk_timer = loop_timer_new(svc->loop, check_disk, b);
-    svc_ready(svc, "sandbox", false, "the first sandbox is not ready yet");
     if (secrets_new(&b->secrets, svc, &b->conf->secrets, b->dir, err) < 0 ||
-        start_artifacts(b, err) < 0 || start_pool(b, slots, err) < 0 || start_layers(b, err) < 0)
+        start_artifacts(b, err) < 0 || driver_start(b, slots, err) < 0 || start_layers(b, err) < 0)
         return -1;
     make_env(b);
     usage_metrics_init(&b->usage, svc->metrics);
     if (start_executor(b, slots, err) < 0)
         return -1;
-    svc_note(svc, "sandbox", sandbox_pool_means(b->pool));
     log_info("builder", LOG_I("slots", slots), LOG_S("user", b->conf->user),
-             LOG_S("means", sandbox_pool_means(b->pool)));
+             LOG_S("driver", b->conf->driver), LOG_S("means", b->means));
     check_disk(b);
     return 0;
 }
@@ -350,15 +296,12 @@ void builder_release(struct svc *svc)
     executor_free(b->executor);
     build_sources_free(b->env.sources);
     oci_client_free(b->env.registry);
-    build_driver_free(b->env.driver);
-    sandbox_pool_free(b->pool);
+    driver_release(b);
     build_layers_free(b->layers);
     loop_timer_free(b->sweep_timer);
     artifact_store_free(b->store);
     secrets_free(b->secrets);
     loop_timer_free(b->disk_timer);
-    close(b->program);
-    close(b->docker);
     close(b->lock);
     free(b->artifacts);
     free(b->dir);

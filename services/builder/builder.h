@@ -1,4 +1,5 @@
-/* The builder: runs builds in sandboxes, makes images, reports their digests (docs/builder.md). */
+/* The builder: runs builds in sandboxes or containers, makes images, reports their digests
+ * (docs/builder.md). */
 #ifndef GANTRY_SERVICES_BUILDER_BUILDER_H
 #define GANTRY_SERVICES_BUILDER_BUILDER_H
 
@@ -16,6 +17,11 @@
 struct builder_conf {
     char *user;
     char *state_dir;
+    char *driver;
+    struct docker_conf {
+        char *socket, *image, *network;
+        bool privileged;
+    } docker;
     int64_t slots;
     char *network;
     struct strv insecure_registries;
@@ -51,11 +57,13 @@ struct builder {
     struct svc *svc;
     char *dir;   /* all that it keeps on disk */
     int lock;    /* of that folder */
-    int program; /* gantry-sandbox, opened */
-    int docker;  /* gantry-docker, opened */
+    int program; /* gantry-sandbox, opened; -1: not needed */
+    int docker;  /* gantry-docker, likewise */
     struct executor *executor;
-    struct sandbox_pool *pool;
-    struct build_env env; /* of all builds */
+    struct build_driver *driver;
+    struct sandbox_pool *pool; /* NULL: the driver needs none */
+    const char *means;         /* by which limits hold */
+    struct build_env env;      /* of all builds */
     struct build_layers *layers;
     struct build_signing signing;
     struct secrets *secrets;
@@ -65,12 +73,20 @@ struct builder {
     size_t swept; /* of the kinds of objects */
     struct usage_metrics usage;
     struct loop_timer *disk_timer;
-    bool sandbox_works, disk_is_low;
+    bool driver_works, disk_is_low;
 };
 
 int builder_start(struct svc *svc, struct err *err);
 void builder_stop(struct svc *svc);
 void builder_release(struct svc *svc);
+
+void builder_hold(struct builder *b); /* or goes on, as its driver and its disk are */
+
+/* ---- driver.c ---- */
+/* Before other threads: opens what only root may, and becomes the user for builds. */
+int driver_prepare(struct builder *b, struct err *err);
+int driver_start(struct builder *b, unsigned slots, struct err *err);
+void driver_release(struct builder *b);
 
 /* ---- usage.c ---- */
 void usage_metrics_init(struct usage_metrics *usage, struct metrics *metrics);

@@ -7,7 +7,7 @@ int main(int argc, char **argv)
     static struct builder builder = {.conf = &conf};
     static const struct svc_def def = {
         .name = "builder",
-        .summary = "Runs builds in sandboxes and reports the images' digests.",
+        .summary = "Runs builds in sandboxes or containers and reports the images' digests.",
         .port = 8083,
         .items = builder_conf_items,
         .conf = &conf,
