@@ -133,8 +133,6 @@ int archive_tar(const struct archive_tar *tar, int fd, uint64_t *size, struct er
         rc = add_part(&t, &tar->parts[i], err);
     if (rc == 0 && archive_write_close(t.tar) != ARCHIVE_OK)
         rc = failed(t.tar, err);
-    else if (rc < 0)
-        archive_write_fail(t.tar);
     archive_read_free(t.disk);
     archive_write_free(t.tar);
     off_t end = lseek(fd, 0, SEEK_END);

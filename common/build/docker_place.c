@@ -209,7 +209,6 @@ static void create(struct docker_place *place)
                                                .memory_bytes = place->limits.memory_bytes,
                                                .cpu = place->limits.cpu,
                                                .processes = place->limits.processes,
-                                               .privileged = place->privileged,
                                                .bind = place->privileged ? bind : NULL};
     /* Once asked for, it can only be removed when the engine has answered. */
     docker_place_hold(place);

@@ -41,8 +41,9 @@ static json_t *labels_of(const char *const *labels)
 
 static json_t *host_of(const struct docker_container *c)
 {
-    json_t *host = json_pack("{s:{s:s}, s:s, s:b, s:i}", "LogConfig", "Type", "none", "NetworkMode",
-                             c->network, "Privileged", c->privileged, "OomScoreAdj", 1000);
+    json_t *host =
+        json_pack("{s:{s:s}, s:s, s:i, s:[s]}", "LogConfig", "Type", "none", "NetworkMode",
+                  c->network, "OomScoreAdj", 1000, "SecurityOpt", "no-new-privileges");
     if (c->memory_bytes) {
         json_object_set_new(host, "Memory", json_integer((json_int_t)c->memory_bytes));
         json_object_set_new(host, "MemorySwap", json_integer((json_int_t)c->memory_bytes));
@@ -51,8 +52,6 @@ static json_t *host_of(const struct docker_container *c)
         json_object_set_new(host, "NanoCpus", json_integer((json_int_t)(c->cpu * NANO)));
     if (c->processes)
         json_object_set_new(host, "PidsLimit", json_integer(c->processes));
-    if (!c->privileged)
-        json_object_set_new(host, "SecurityOpt", json_pack("[s]", "no-new-privileges"));
     if (c->bind)
         json_object_set_new(host, "Binds", json_pack("[s]", c->bind));
     return host;

@@ -66,7 +66,6 @@ struct docker_container {
     uint64_t memory_bytes;      /* 0: no limit; no swap beside it */
     double cpu;                 /* cores; 0: no limit */
     uint32_t processes;         /* 0: no limit */
-    bool privileged;            /* all that root of the engine's machine may */
     const char *bind;           /* of the engine's machine: path:path; NULL: none */
 };
 /* Made, not started: root's, with a standard input that ends with whoever attached, nothing of its

@@ -1,0 +1,282 @@
+"""Builds in containers of a real Docker engine: `builder.driver: docker`."""
+import base64
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import time
+import zipfile
+
+import pytest
+from stack import ROOT, Registry, eventually
+
+pytestmark = pytest.mark.full
+ENGINE = ROOT / "tests/engine"
+
+SPECS = {
+    "life.yml": """version: 0.2
+env:
+  variables: {GREETING: "it's \\"fine\\"", LINES: "one\\ntwo"}
+  exported-variables: [VERSION, GREETING]
+phases:
+  install:
+    commands: [cd sub, HERE=1]
+  pre_build:
+    commands: ['pwd; echo "$HERE $GREETING"; echo "$LINES" | wc -l', 'printf half; echo ", to stderr" >&2', exit 0]
+  build:
+    commands: ['pwd; echo "here: $HERE."', 'export VERSION="1.2 beta"', 'id -u; echo $HOME; cat /etc/debian_version',
+               'codebuild-glob-search "**/a file.txt"', 'readlink ../link; test -x tool && ./tool',
+               'mkdir -p ../out/deep; echo made >../out/deep/made; ln -s made ../out/deep/l; ln ../out/deep/made ../out/hard; rm "a file.txt"',
+               'read -r line || echo "no input"', 'false']
+    finally: [echo finally]
+  post_build:
+    commands: ['echo "succeeding: $CODEBUILD_BUILD_SUCCEEDING in $CODEBUILD_BUILD_IMAGE"']
+artifacts: {files: ['**/*'], base-directory: out, name: made}
+""",
+    "cached.yml": """version: 0.2
+env: {shell: bash, variables: {OF: sub}, exported-variables: [VERSION, LINES]}
+phases:
+  build:
+    commands:
+      - '[[ -d "$CODEBUILD_SRC_DIR" ]]; VERSION="1.2 beta"; LINES=$(printf "one\\ntwo")'
+      - 'cat kept/it 2>/dev/null; mkdir -p kept; echo kept >kept/it'
+      - 'echo "<testsuite><testcase name=''a''/></testsuite>" >report.xml'
+reports: {unit: {files: report.xml}}
+cache: {key: 'of-$OF', paths: ['kept/**/*']}
+""",
+    "sleep.yml": "version: 0.2\nphases: {build: {commands: ['trap \"echo asked to end; exit 0\" TERM; echo sleeping; "
+                 "sh -c \"trap : TERM; sleep 987 & wait; wait\" & sleep 987 & wait $!; wait']}}\n",
+    "hog.yml": "version: 0.2\nphases: {build: {commands: [echo before, 'head -c 300000000 /dev/zero | tail >/dev/null', echo after]}}\n",
+    "flood.yml": "version: 0.2\nphases: {build: {commands: ['seq 400000', 'for i in 1 2 3; do echo line $i; done']}}\n",
+    "fine.yml": "version: 0.2\nphases: {build: {commands: ['echo fine; test ! -e /var/run/docker.sock', "
+                "'if mount -t tmpfs none /mnt 2>/dev/null; then exit 3; fi']}}\n",
+    "root.yml": "version: 0.2\nphases: {build: {commands: ['test -S /var/run/docker.sock -a -w /var/run/docker.sock', echo there]}}\n",
+    "separate.yml": "version: 0.1\nphases: {build: {commands: [cd sub, 'pwd']}}\n",
+}
+
+
+def run(*words, env=None, check=True, stdin=None):
+    done = subprocess.run([str(w) for w in words], env=env, capture_output=True, text=True, timeout=900, input=stdin)
+    assert not check or done.returncode == 0, f"{shlex.join(map(str, words))}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+class Engine:
+    def __init__(self):
+        run(ENGINE, "up")
+        words = dict(w.split("=", 1) for w in shlex.split(run(ENGINE, "env"))[1:])
+        self.base, self.env = words["BASE"], dict(os.environ, **words)
+        self.socket = words["DOCKER_HOST"].removeprefix("unix://")
+
+    def docker(self, *words, **more):
+        return run("docker", *words, env=self.env, **more)
+
+    def containers(self, pipeline):
+        return self.docker("ps", "-aq", "--filter", f"label=gantry.pipeline={pipeline}").split()
+
+
+@pytest.fixture(scope="module")
+def engine():
+    engine = Engine()
+    yield engine
+    if not os.environ.get("GANTRY_TEST_KEEP"):
+        run(ENGINE, "down")
+
+
+def settings(engine, **more):
+    return {"builder": {"driver": "docker", "docker-socket": engine.socket, "docker-image": engine.base, **more}}
+
+
+@pytest.fixture(scope="module")
+def stack(make_shared_stack, engine):
+    return make_shared_stack(settings=settings(engine))
+
+
+def commit(repository):
+    repository.commit("first", {**SPECS, "sub/a file.txt": "text\n", "sub/tool": "#!/bin/sh\necho a tool\n"})
+    link = repository.clone / "link"
+    if not link.is_symlink():
+        link.symlink_to("sub/tool")
+    (repository.clone / "sub/tool").chmod(0o755)
+    repository.git("add", "-A")
+    repository.commit("links and modes", {"count": str(time.time_ns())})
+
+
+def pipeline(name, repository, spec, more="", timeout="60m"):
+    return (f"apiVersion: gantry/v1\nkind: Pipeline\nmetadata: {{name: {name}}}\nspec:\n"
+            f"  sources: [{{name: app, git: '{repository.url}', branches: [main], poll: 1s}}]\n"
+            f"  stages:\n    - {{name: build, steps: [{{build: {{name: app, buildspec: {spec}, timeout: {timeout}{more}}}}}]}}\n")
+
+
+def released(stack, repository, name, spec, more="", timeout="60m"):
+    """How a pipeline's first release ended, and the log of its build."""
+    commit(repository)
+    stack.apply(pipeline(name, repository, spec, more, timeout))
+    release = stack.wait_release(name, 1)
+    return release, stack.gantry("logs", f"{name}/1", "app", check=False).out
+
+
+def action(release):
+    return release["stages"][0]["actions"][0]
+
+
+def finished(release):
+    return action(release)["runs"][-1]["finished"]
+
+
+def nothing_is_left(engine, pipeline):
+    eventually(lambda: not engine.containers(pipeline), what=f"the removal of the container of {pipeline}")
+
+
+def test_a_buildspec_runs_in_one_shell_and_its_artifacts_come_back(stack, engine, repository):
+    release, log = released(stack, repository, "life", "life.yml")
+    assert release["status"] == "failed" and finished(release)["reason"] == "A command of BUILD ended with exit status 1"
+    for said in ["/home/build/src/sub\n1 it's \"fine\"\n2\n", "half, to stderr\n", "exit 0\nPhase complete: PRE_BUILD SUCCEEDED",
+                 "/home/build/src/sub\nhere: .\n", "\n0\n/root\n12.", "\nsub/a file.txt\n", "\nsub/tool\na tool\n", "\nno input\n",
+                 "exit status 1\nRunning command echo finally\nfinally\nPhase complete: BUILD FAILED",
+                 f"succeeding: 0 in {engine.base}\n", "Artifacts made.zip: 3 files, 15 bytes"]:
+        assert said in log, log
+    [made] = (stack.folder / "state").rglob("made.zip")
+    with zipfile.ZipFile(made) as archive:
+        assert {n: archive.read(n) for n in archive.namelist()} == dict.fromkeys(["deep/l", "deep/made", "hard"], b"made\n")
+    assert finished(release)["usage"]["cpuMs"] > 0 and finished(release)["usage"]["memoryPeakBytes"] > 1 << 20
+    nothing_is_left(engine, "life")
+
+
+def test_exported_variables_and_reports_come_back_and_a_cache_goes_there(stack, engine, repository):
+    release, log = released(stack, repository, "cached", "cached.yml")
+    assert release["status"] == "succeeded", log
+    assert {v["key"]: v["value"] for v in finished(release)["exported"]} == {"VERSION": "1.2 beta", "LINES": "one\ntwo"}
+    [report] = action(release)["runs"][-1]["reports"]
+    assert report["group"] == "unit" and '"passed": 1' in json.dumps(report)
+    assert "Cache: there is none yet" in log and "Cache kept: of-sub" in log, log
+    repository.commit("second")
+    release = stack.wait_release("cached", 2)
+    log = stack.gantry("logs", "cached/2", "app").out
+    assert release["status"] == "succeeded" and "Cache restored: of-sub" in log and "\nkept\n" in log, log
+
+
+def test_version_0_1_has_a_shell_for_each_command(stack, engine, repository):
+    release, log = released(stack, repository, "separate", "separate.yml")
+    assert release["status"] == "succeeded" and "Running command pwd\n/home/build/src\n" in log, log
+
+
+def test_all_output_is_there_and_in_order(stack, engine, repository):
+    release, log = released(stack, repository, "flood", "flood.yml")
+    assert release["status"] == "succeeded"
+    lines = log.splitlines()
+    at = lines.index("Running command seq 400000")
+    assert lines[at + 1:at + 400001] == [str(i) for i in range(1, 400001)]
+    assert lines[at + 400002:at + 400005] == ["line 1", "line 2", "line 3"]
+
+
+def test_a_build_that_is_stopped_is_asked_to_end_first_and_nothing_of_it_is_left(stack, engine, repository):
+    commit(repository)
+    stack.apply(pipeline("stopped", repository, "sleep.yml"))
+    eventually(lambda: "sleeping\n" in stack.gantry("logs", "stopped/1", "app", check=False).out, what="the build to sleep")
+    stack.gantry("release", "stop", "stopped/1", "--abandon", "--reason", "enough")
+    release = stack.wait_release("stopped", 1)
+    assert release["status"] == "stopped"
+    eventually(lambda: "asked to end\n" in stack.gantry("logs", "stopped/1", "app").out, what="its last words")
+    nothing_is_left(engine, "stopped")
+
+
+def test_memory_over_the_limit_ends_it_with_the_reason(stack, engine, repository):
+    release, log = released(stack, repository, "hog", "hog.yml", ", size: {memory: 64Mi, cpu: 1}")
+    assert release["status"] == "failed" and "before\n" in log and "after\n" not in log.replace("echo after", ""), log
+    assert finished(release)["reason"] == "It used more memory than the limit of 64 MiB"
+    nothing_is_left(engine, "hog")
+
+
+def test_privileges_are_refused_unless_the_builder_allows_them(make_stack, stack, engine, repository):
+    release, log = released(stack, repository, "fine", "fine.yml")
+    assert release["status"] == "succeeded", log
+    stack.apply(pipeline("root", repository, "root.yml", ", privileged: true"))
+    release = stack.wait_release("root", 1)
+    assert "'privileged: true' is not allowed on this builder" in finished(release)["reason"]
+    allowing = make_stack(settings=settings(engine, **{"docker-privileged": True}))
+    release, log = released(allowing, repository, "root", "root.yml", ", privileged: true")
+    assert release["status"] == "succeeded" and "\nthere\n" in log, log
+
+
+def test_an_image_that_cannot_be_had_or_cannot_run_a_shell_fails_with_the_reason(stack, engine, repository, registry):
+    release, log = released(stack, repository, "missing", "fine.yml", f", build-image: '{registry.address}/none:1'")
+    assert "the build image can't be had" in finished(release)["reason"] and f"{registry.address}/none:1" in finished(release)["reason"]
+    engine.docker("build", "-q", "-t", "gantry-test/empty", "-", stdin="FROM scratch\nCMD none\n")
+    stack.apply(pipeline("empty", repository, "fine.yml", ", build-image: gantry-test/empty"))
+    reason = finished(stack.wait_release("empty", 1))["reason"]
+    assert "no command can run in the image gantry-test/empty" in reason and "/bin/sh" in reason
+    for name in ("missing", "empty"):
+        assert len(action(stack.release(name, 1))["runs"]) == 1
+        nothing_is_left(engine, name)
+
+
+def test_an_image_is_pulled_with_the_builders_login_and_by_its_digest(make_stack, engine, repository, workspace):
+    registry = Registry(workspace / "locked-registry", login=("puller", "s3cret:pass"))
+    registry.start()
+    try:
+        name = f"{registry.address}/ci/base"
+        engine.docker("login", "-u", "puller", "--password-stdin", registry.address, stdin="s3cret:pass")
+        engine.docker("tag", engine.base, f"{name}:1")
+        digest = engine.docker("push", f"{name}:1").split("digest: ")[1].split()[0]
+        engine.docker("logout", registry.address)
+        engine.docker("rmi", f"{name}:1")
+        stack = make_stack(settings=settings(engine, **{"registry-login": "registries"}), start=False)
+        stack.prepare()
+        auth = base64.b64encode(b"puller:s3cret:pass").decode()
+        stack.secret("registries", json.dumps({"auths": {registry.address: {"auth": auth}}}), builder=True)
+        stack.start()
+        release, log = released(stack, repository, "pinned", "fine.yml", f", build-image: '{name}@{digest}'")
+        assert release["status"] == "succeeded", log
+        stack.apply(pipeline("changed", repository, "fine.yml", f", build-image: '{name}@sha256:{'0' * 64}'"))
+        assert "can't be had" in finished(stack.wait_release("changed", 1))["reason"]
+    finally:
+        registry.stop()
+
+
+def test_a_killed_builder_leaves_nothing_running_and_its_next_start_removes_the_container(make_stack, engine, repository):
+    stack = make_stack(settings=settings(engine))
+    commit(repository)
+    stack.apply(pipeline("killed", repository, "sleep.yml"))
+    eventually(lambda: "sleeping\n" in stack.gantry("logs", "killed/1", "app", check=False).out, what="the build to sleep")
+    [first] = engine.containers("killed")
+    supervisor = stack.pids("builder")
+    os.kill(stack.supervisor.pid, signal.SIGSTOP)  # which would start it anew at once
+    try:
+        stack.kill("builder")
+        eventually(lambda: engine.docker("inspect", "-f", "{{.State.Running}}", first) == "false", what="the end of all that ran")
+    finally:
+        os.kill(stack.supervisor.pid, signal.SIGCONT)
+    eventually(lambda: engine.containers("killed") and first[:12] not in [c[:12] for c in engine.containers("killed")],
+               what="its removal, and the next attempt")
+    assert supervisor != stack.pids("builder")
+    stack.gantry("release", "stop", "killed/1", "--abandon", "--reason", "enough")
+    assert stack.wait_release("killed", 1)["status"] == "stopped"
+    nothing_is_left(engine, "killed")
+
+
+def test_without_an_engine_no_build_is_taken_and_readiness_says_why(make_stack, engine, repository, workspace):
+    """An engine that is away is waited for."""
+    link = workspace / "engine.sock"
+    stack = make_stack(settings={"builder": {**settings(engine)["builder"], "docker-socket": str(link)}}, start=False)
+    with socket.socket(socket.AF_UNIX) as nobody:
+        nobody.bind(str(link))
+    link.chmod(0o666)
+    os.chown(link, -1, os.stat(engine.socket).st_gid)
+    stack.prepare()
+    stack.gantry("topics", "create", "--config", stack.config)
+    stack.up()
+    stack.wait_ready(services=["promoter", "console", "approver", "source-watcher"])
+
+    def reason():
+        checks = json.loads(stack.http("builder", "/readyz", token=None)[2])["checks"]
+        return next(c.get("reason", "") for c in checks if c["name"] == "docker")
+    eventually(lambda: f"the Docker engine at '{link}'" in reason(), what="the reason")
+    commit(repository)
+    stack.apply(pipeline("waits", repository, "fine.yml"))
+    stack.wait_release("waits", 1, "in-progress")
+    link.unlink()
+    link.symlink_to(engine.socket)
+    assert stack.wait_release("waits", 1)["status"] == "succeeded"
