@@ -105,6 +105,10 @@ static int check_wish(const struct docker_driver *driver, const struct build_wis
         return err_set(err, ERR_INVALID,
                        "'privileged: true' is not allowed on this builder: such a build is root of "
                        "the engine's machine (builder.docker-privileged)");
+    if (str_empty(spec->buildspec))
+        return err_set(err, ERR_INVALID,
+                       "'dockerfile:' is built by builders whose driver is sandbox; on this one, a "
+                       "buildspec with 'docker build' and 'privileged: true' does it");
     if (str_empty(spec->build_image) && str_empty(driver->image))
         return err_set(err, ERR_INVALID,
                        "the action has no 'build-image:' to run in, and this builder has none for "

@@ -280,3 +280,9 @@ def test_without_an_engine_no_build_is_taken_and_readiness_says_why(make_stack, 
     link.unlink()
     link.symlink_to(engine.socket)
     assert stack.wait_release("waits", 1)["status"] == "succeeded"
+
+
+def test_a_dockerfile_is_refused_with_what_to_do_instead(stack, engine, repository):
+    commit(repository)
+    stack.apply(pipeline("file", repository, "x").replace("buildspec: x", "dockerfile: Dockerfile, image: registry.example/x"))
+    assert "'dockerfile:' is built by builders whose driver is sandbox" in finished(stack.wait_release("file", 1))["reason"]
