@@ -1,7 +1,9 @@
 #include <archive.h>
 #include <archive_entry.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,7 +20,8 @@
 
 struct tarring {
     const struct archive_tar *conf;
-    struct archive *tar, *disk;
+    struct archive *tar;
+    struct archive_entry *entry;
     uint64_t entries, bytes, entries_max, bytes_max;
     char *chunk;
 };
@@ -29,83 +32,109 @@ static int failed(struct archive *archive, struct err *err)
     return err_set(err, ERR_IO, "the archive cannot be made: %s", said ? said : "unknown");
 }
 
-static int copy_bytes(struct tarring *t, struct archive_entry *entry, struct err *err)
+static int write_head(struct tarring *t, const char *path, const struct stat *st, const char *link,
+                      struct err *err)
 {
-    const char *path = archive_entry_sourcepath(entry);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    uint64_t left = (uint64_t)archive_entry_size(entry);
-    if (fd < 0)
-        return err_errno(err, errno, "cannot read '%s'", path);
-    int rc = 0;
-    while (rc == 0 && left > 0) {
+    struct archive_entry *entry = archive_entry_clear(t->entry);
+    if (++t->entries > t->entries_max)
+        return err_set(err, ERR_LIMIT, "there are more than %llu files and folders",
+                       (unsigned long long)t->entries_max);
+    if (S_ISREG(st->st_mode))
+        t->bytes += (uint64_t)st->st_size;
+    if (t->bytes > t->bytes_max)
+        return err_set(err, ERR_LIMIT, "the files are larger than %llu MiB",
+                       (unsigned long long)(t->bytes_max >> 20));
+    archive_entry_copy_pathname(entry, path);
+    archive_entry_set_filetype(entry, st->st_mode & S_IFMT);
+    archive_entry_set_perm(entry, st->st_mode & 07777);
+    archive_entry_set_mtime(entry, st->st_mtim.tv_sec, 0);
+    archive_entry_set_size(entry, S_ISREG(st->st_mode) ? st->st_size : 0);
+    if (link)
+        archive_entry_copy_symlink(entry, link);
+    return archive_write_header(t->tar, entry) == ARCHIVE_OK ? 0 : failed(t->tar, err);
+}
+
+static int add_file(struct tarring *t, int dir, const char *name, const char *path, struct err *err)
+{
+    struct stat st;
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        err_errno(err, errno, "cannot read '%.300s'", path);
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    int rc = write_head(t, path, &st, NULL, err);
+    for (uint64_t left = (uint64_t)st.st_size; rc == 0 && left > 0;) {
         ssize_t n = read(fd, t->chunk, left < CHUNK ? (size_t)left : CHUNK);
         if (n <= 0)
-            rc = err_errno(err, n < 0 ? errno : EIO, "cannot read '%s'", path);
+            rc = err_errno(err, n < 0 ? errno : EIO, "cannot read '%.300s'", path);
         else if (archive_write_data(t->tar, t->chunk, (size_t)n) != n)
             rc = failed(t->tar, err);
         else
             left -= (uint64_t)n;
-        if (t->conf->stop && *t->conf->stop)
+        if (rc == 0 && t->conf->stop && *t->conf->stop)
             rc = err_set(err, ERR_CONFLICT, "it was stopped");
     }
     close(fd);
     return rc;
 }
 
-/* What the archive calls what lies at `path`, a path below the part's own. */
-static void rename_entry(struct archive_entry *entry, const char *root, const char *name)
+static int add(struct tarring *t, int dir, const char *name, const char *path, unsigned depth,
+               struct err *err);
+
+/* Not by libarchive's own walk, which changes this process's working folder. */
+static int add_folder(struct tarring *t, int parent, const char *name, const char *path,
+                      unsigned depth, struct err *err)
 {
-    const char *path = archive_entry_pathname(entry);
-    char *renamed = mem_printf("%s%s", name, path + strlen(root));
-    archive_entry_copy_pathname(entry, renamed);
-    free(renamed);
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    int rc = 0;
+    if (!dir) {
+        err_errno(err, errno, "cannot read the folder '%.300s'", path);
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    if (depth > ARCHIVE_DEPTH_MAX)
+        rc = err_set(err, ERR_LIMIT, "there are folders more than %d deep", ARCHIVE_DEPTH_MAX);
+    for (const struct dirent *each; rc == 0 && (each = readdir(dir));) {
+        if (str_eq(each->d_name, ".") || str_eq(each->d_name, ".."))
+            continue;
+        char *below = mem_printf("%s/%s", path, each->d_name);
+        rc = add(t, fd, each->d_name, below, depth + 1, err);
+        free(below);
+    }
+    closedir(dir);
+    return rc;
 }
 
-static int add_entry(struct tarring *t, struct archive_entry *entry, const char *root,
-                     const char *name, struct err *err)
+static int add(struct tarring *t, int dir, const char *name, const char *path, unsigned depth,
+               struct err *err)
 {
-    mode_t type = archive_entry_filetype(entry);
-    if (++t->entries > t->entries_max)
-        return err_set(err, ERR_LIMIT, "there are more than %llu files and folders",
-                       (unsigned long long)t->entries_max);
-    if (type == AE_IFREG)
-        t->bytes += (uint64_t)archive_entry_size(entry);
-    if (t->bytes > t->bytes_max)
-        return err_set(err, ERR_LIMIT, "the files are larger than %llu MiB",
-                       (unsigned long long)(t->bytes_max >> 20));
-    if (type != AE_IFREG && type != AE_IFDIR && type != AE_IFLNK)
+    char target[PATH_MAX];
+    struct stat st;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return err_errno(err, errno, "cannot read '%.300s'", path);
+    if (S_ISREG(st.st_mode))
+        return add_file(t, dir, name, path, err);
+    if (S_ISDIR(st.st_mode))
+        return write_head(t, path, &st, NULL, err) < 0 ? -1
+                                                       : add_folder(t, dir, name, path, depth, err);
+    if (!S_ISLNK(st.st_mode))
         return 0;
-    rename_entry(entry, root, name);
-    archive_entry_set_uid(entry, 0);
-    archive_entry_set_gid(entry, 0);
-    archive_entry_copy_uname(entry, NULL);
-    archive_entry_copy_gname(entry, NULL);
-    archive_entry_set_hardlink(entry, NULL);
-    if (archive_write_header(t->tar, entry) != ARCHIVE_OK)
-        return failed(t->tar, err);
-    return type == AE_IFREG ? copy_bytes(t, entry, err) : 0;
+    ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
+    if (n < 0)
+        return err_errno(err, errno, "cannot read the link '%.300s'", path);
+    target[n] = '\0';
+    return write_head(t, path, &st, target, err);
 }
 
 static int add_part(struct tarring *t, const struct archive_part *part, struct err *err)
 {
     char *root = mem_printf("%s/%s", t->conf->dir, part->below);
-    struct archive_entry *entry = archive_entry_new();
     struct stat st;
-    int rc = 0, got = ARCHIVE_EOF;
-    bool there = lstat(root, &st) == 0;
-    if (there && archive_read_disk_open(t->disk, root) != ARCHIVE_OK)
-        rc = failed(t->disk, err);
-    while (there && rc == 0 && (got = archive_read_next_header2(t->disk, entry)) == ARCHIVE_OK) {
-        rc = add_entry(t, entry, root, part->name, err);
-        if (rc == 0 && archive_read_disk_can_descend(t->disk))
-            archive_read_disk_descend(t->disk);
-        archive_entry_clear(entry);
-    }
-    if (rc == 0 && got != ARCHIVE_EOF)
-        rc = failed(t->disk, err);
-    if (there)
-        archive_read_close(t->disk);
-    archive_entry_free(entry);
+    int rc = lstat(root, &st) == 0 ? add(t, AT_FDCWD, root, part->name, 0, err) : 0;
     free(root);
     return rc;
 }
@@ -120,20 +149,17 @@ int archive_tar(const struct archive_tar *tar, int fd, uint64_t *size, struct er
     t.bytes_max = tar->limits.bytes ? tar->limits.bytes : BYTES_MAX;
     t.chunk = mem_alloc(CHUNK);
     t.tar = archive_write_new();
-    t.disk = archive_read_disk_new();
+    t.entry = archive_entry_new();
     /* Names are bytes to GNU's format. */
     if (archive_write_set_format_gnutar(t.tar) != ARCHIVE_OK ||
         archive_write_set_bytes_in_last_block(t.tar, 1) != ARCHIVE_OK ||
         archive_write_open_fd(t.tar, fd) != ARCHIVE_OK)
         rc = failed(t.tar, err);
-    archive_read_disk_set_symlink_physical(t.disk);
-    archive_read_disk_set_behavior(t.disk, ARCHIVE_READDISK_NO_ACL | ARCHIVE_READDISK_NO_XATTR |
-                                               ARCHIVE_READDISK_NO_FFLAGS);
     for (size_t i = 0; i < tar->part_count && rc == 0; i++)
         rc = add_part(&t, &tar->parts[i], err);
     if (rc == 0 && archive_write_close(t.tar) != ARCHIVE_OK)
         rc = failed(t.tar, err);
-    archive_read_free(t.disk);
+    archive_entry_free(t.entry);
     archive_write_free(t.tar);
     off_t end = lseek(fd, 0, SEEK_END);
     *size = end < 0 ? 0 : (uint64_t)end;
