@@ -121,7 +121,8 @@ static int check_wish(const struct docker_driver *driver, const struct build_wis
 
 static int make_folders(const char *dir, struct err *err)
 {
-    static const char *const names[] = {"build/src", "home", "run/c", "run/bin"};
+    static const char *const names[] = {"build/src", "home", "run/c", "run/" SCRIPT_LEFT,
+                                        "run/bin"};
     int rc = 0;
     for (size_t i = 0; i < sizeof(names) / sizeof(*names) && rc == 0; i++) {
         char *path = mem_printf("%s/%s", dir, names[i]);

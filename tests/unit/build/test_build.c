@@ -13,6 +13,7 @@ static struct {
     const char *failing; /* the command that ends with 3 */
     const char *limited; /* the command that a limit ends */
     const char *lost;    /* the command at which the place fails */
+    bool hopeless;       /* ... as it would elsewhere */
     const char *hangs;   /* the command that does not end */
     const char *unknown; /* the user that is not there */
 } fx;
@@ -28,7 +29,7 @@ static bool command(const char *text, size_t index)
     if (str_eq(mu.users.items[index], fx.unknown))
         mu.next.refused = "nobody is called that";
     if (str_eq(text, fx.lost))
-        err_set(&mu.next.err, ERR_UNAVAILABLE, "the place burnt down");
+        err_set(&mu.next.err, fx.hopeless ? ERR_INVALID : ERR_UNAVAILABLE, "the place burnt down");
     put(text, strlen(text));
     put("\n", 1);
     return !str_eq(text, fx.hangs);
@@ -131,6 +132,18 @@ static void a_place_that_fails_gives_the_build_back_twice_and_then_fails_it(void
     assert_false(mu.dropped);
     assert_int_equal(mu.finished->outcome, GANTRY__V1__OUTCOME__OUTCOME_FAILED);
     assert_string_equal(mu.reason, "The builder could not run it: the place burnt down");
+}
+
+static void a_place_that_would_fail_anywhere_fails_the_build_at_once(void **state)
+{
+    (void)state;
+    fx.lost = "one";
+    fx.hopeless = true;
+    begin(1);
+    finish();
+    assert_false(mu.dropped);
+    assert_string_equal(mu.finished->phase, "INSTALL");
+    assert_string_equal(mu.reason, "the place burnt down");
 }
 
 static void what_a_driver_never_gives_fails_and_what_it_has_not_now_is_tried_again(void **state)
@@ -292,6 +305,7 @@ int main(void)
         TEST(a_failing_command_leads_where_the_plan_says_and_is_told),
         TEST(a_limit_ends_the_build_at_once_with_its_reason),
         TEST(a_place_that_fails_gives_the_build_back_twice_and_then_fails_it),
+        TEST(a_place_that_would_fail_anywhere_fails_the_build_at_once),
         TEST(what_a_driver_never_gives_fails_and_what_it_has_not_now_is_tried_again),
         TEST(a_source_that_cannot_be_had_fails_the_build),
         TEST(a_stop_while_the_source_comes_ends_at_once_and_frees_when_it_came),
