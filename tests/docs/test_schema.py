@@ -71,7 +71,7 @@ WRONG = [
     (GOOD, "deployment: shop, ", ""),
     (GOOD, "deployment: shop", "deployment: Shop"),
     (GOOD, "retry-lost: true", "retry-lost: maybe"),
-    (GOOD, "image: registry.example/shop,", "image: registry.example/shop, privileged: maybe,"),
+    (GOOD, "privileged: true", "privileged: maybe"),
     (ENVIRONMENT, "driver: command", "driver: telnet"),
     (ENVIRONMENT, ", reason: weekend", ""),
     (ENVIRONMENT, "{run: deploy}", "deploy"),
