@@ -1,9 +1,8 @@
 /* The log of a run: LogChunks of one stream each, cut at line ends where lines are short enough.
  *
- * DESIGN: a request costs Kafka and librdkafka more than its bytes do, and while records wait for
- * others of their partition, librdkafka (2.0.2, linger.ms=0) polls without a pause. So chunks go in
- * bursts, as many as make one request, and the next burst goes when the last is acknowledged: the
- * slower Kafka is, the larger they are. */
+ * DESIGN: a request costs Kafka and librdkafka more than its bytes do. So chunks go in bursts, and
+ * the next burst goes when the last is acknowledged: the slower Kafka is, the larger they are. What
+ * waits meanwhile is here, bounded for each run, not in the producer that results go through. */
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/mem.h"
