@@ -69,19 +69,25 @@ static void check_source(struct pipeline_reader *pr, struct def_action *action,
         problem_word(pr->r, node, "a source of this pipeline", names);
 }
 
-/* Without either key: what makes an image is a Dockerfile, what makes none a buildspec. */
+/* Without either key: what makes an image is a Dockerfile, what makes none a buildspec, and so is
+ * what has a batch. */
 static void read_recipe(struct reader *r, struct def_action *action,
-                        const struct yaml_node *buildspec, const struct yaml_node *dockerfile,
-                        const struct yaml_node *image)
+                        const struct yaml_node *const values[BUILD_KEYS])
 {
+    const struct yaml_node *buildspec = values[BUILD_BUILDSPEC], *image = values[BUILD_IMAGE];
+    const struct yaml_node *dockerfile = values[BUILD_DOCKERFILE];
+
+    action->build.batch = read_bool(r, values[BUILD_BATCH], false);
     action->build.image = read_checked(r, image, syntax_image);
     action->build.buildspec = read_checked(r, buildspec, syntax_path);
     action->build.dockerfile = read_checked(r, dockerfile, syntax_path);
     if (buildspec && dockerfile)
         problem(r, dockerfile, "a build has a buildspec or a dockerfile, not both");
+    else if (dockerfile && action->build.batch)
+        problem(r, dockerfile, "a batch stands in a buildspec, not in a dockerfile");
     else if (dockerfile && !image)
         problem(r, dockerfile, "needs 'image' too: the repository that the image goes to");
-    else if (!buildspec && !dockerfile && image)
+    else if (!buildspec && !dockerfile && image && !action->build.batch)
         action->build.dockerfile = mem_strdup("Dockerfile");
     else if (!buildspec && !dockerfile)
         action->build.buildspec = mem_strdup("buildspec.yml");
@@ -101,7 +107,7 @@ static void read_build(struct pipeline_reader *pr, struct def_action *action,
     action->name = read_checked(r, values[BUILD_NAME], syntax_name);
     action->build.source = read_checked(r, values[BUILD_SOURCE], syntax_name);
     check_source(pr, action, map, values[BUILD_SOURCE]);
-    read_recipe(r, action, values[BUILD_BUILDSPEC], values[BUILD_DOCKERFILE], values[BUILD_IMAGE]);
+    read_recipe(r, action, values);
     read_size(r, values[BUILD_SIZE], action);
     action->build.env =
         read_pairs(r, values[BUILD_ENV], DEF_ENV_MAX, syntax_variable, &action->build.env_count);

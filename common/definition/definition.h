@@ -88,6 +88,7 @@ struct def_action {
             *image;        /* buildspec or dockerfile set; image NULL: none */
         char *build_image; /* that the commands run in; NULL: the builder's */
         bool privileged;
+        bool batch; /* it runs the builds of its buildspec's `batch` */
         double cpu;
         uint64_t memory_bytes;
         struct def_pair *env;

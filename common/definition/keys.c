@@ -396,6 +396,10 @@ static const struct field build_fields[] = {
                      "The repository that the image goes to, without a tag: the build fixes its "
                      "digest, once for the release.",
                      "\"registry.example/acme/shop\""},
+    [BUILD_BATCH] = {"batch", 0, &a_truth,
+                     "Whether it runs the builds of its buildspec's `batch` instead of its phases; "
+                     "false unless set.",
+                     "true"},
     [BUILD_SIZE] = {"size", 0, &a_size, "What it may use.", "{\"cpu\": 2, \"memory\": \"4Gi\"}"},
     [BUILD_ENV] = {"env", 0, &env, "Its environment's variables; {{names}} are filled in.",
                    "{\"VERSION\": \"{{release.number}}\"}"},

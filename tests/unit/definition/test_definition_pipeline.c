@@ -234,6 +234,22 @@ static void what_is_left_out_has_its_default(void **state)
     build = &def->pipeline->stages[0].steps[0].actions[0];
     assert_string_equal(build->build.buildspec, "buildspec.yml");
     assert_null(build->build.dockerfile);
+    assert_false(build->build.batch);
+    definition_free(def);
+}
+
+static void a_batch_stands_in_a_buildspec_with_an_image_too(void **state)
+{
+    struct definition *def = parsed(HEAD("Pipeline") SOURCES STAGES
+                                    "    - name: test\n"
+                                    "      steps: [build: {name: unit, image: r.example/shop, "
+                                    "batch: true}]\n");
+    const struct def_action *build = &def->pipeline->stages[0].steps[0].actions[0];
+
+    (void)state;
+    assert_true(build->build.batch);
+    assert_string_equal(build->build.buildspec, "buildspec.yml");
+    assert_null(build->build.dockerfile);
     definition_free(def);
 }
 
@@ -379,6 +395,7 @@ int main(void)
         cmocka_unit_test(a_deploy_is_read_and_gets_the_only_artifact_there_is),
         cmocka_unit_test(approvals_are_read_as_gates_and_as_actions),
         cmocka_unit_test(what_is_left_out_has_its_default),
+        cmocka_unit_test(a_batch_stands_in_a_buildspec_with_an_image_too),
         cmocka_unit_test(what_is_not_there_yet_may_be_declined),
         cmocka_unit_test(templates_stay_as_they_are),
         cmocka_unit_test(addresses_and_repositories_as_people_write_them_are_taken),
