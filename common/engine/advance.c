@@ -18,11 +18,6 @@ static bool waits_at(const struct release *release, const char *stage)
     return release->phase == RELEASE_WAITING && strcmp(stage_at(release)->name, stage) == 0;
 }
 
-static bool runs(const struct run *run)
-{
-    return run->state == RUN_REQUESTED || run->state == RUN_STARTED;
-}
-
 /* ---- inside a stage ---- */
 
 /* What keeps a stage from succeeding, for people. */
@@ -46,13 +41,13 @@ static void close_approvals_inside(struct plan *plan, uint64_t number, const cha
     for (size_t i = 0; !plan->failed && i < release->run_count; i++) {
         const struct run *run = &release->runs[i];
         const struct def_action *action = stage_action_at(stage_at(release), i, NULL);
-        if (action->kind != DEF_APPROVAL || !runs(run))
+        if (action->kind != DEF_APPROVAL || !run_is_under_way(run))
             continue;
         plan_approval_close(plan, number, action->name, &action->approval,
                             GANTRY__V1__APPROVAL_OUTCOME__APPROVAL_OUTCOME_STOPPED, reason);
         release = state_release(plan->state, number);
-        plan_action_ended(plan, release, i, GANTRY__V1__STATUS__STATUS_STOPPED, reason, NULL,
-                          false);
+        plan_action_ended(plan, release, (struct slot){i, 0}, GANTRY__V1__STATUS__STATUS_STOPPED,
+                          reason, NULL, false);
         release = state_release(plan->state, number);
     }
 }
@@ -64,9 +59,14 @@ void plan_abandon(struct plan *plan, uint64_t number, const char *reason)
         const struct release *release = state_release(plan->state, number);
         if (i >= release->run_count)
             break;
-        if (runs(&release->runs[i]))
-            plan_action_ended(plan, release, i, GANTRY__V1__STATUS__STATUS_ABANDONED, reason, NULL,
-                              true);
+        if (!run_is_under_way(&release->runs[i]))
+            continue;
+        if (release->runs[i].state == RUN_BUILDING)
+            plan_batch_stop(plan, number, i, GANTRY__V1__STATUS__STATUS_ABANDONED, reason);
+        if (plan->failed)
+            break;
+        plan_action_ended(plan, state_release(plan->state, number), (struct slot){i, 0},
+                          GANTRY__V1__STATUS__STATUS_ABANDONED, reason, NULL, true);
     }
 }
 
@@ -179,7 +179,7 @@ static bool request_step(struct plan *plan, uint64_t number)
         if (step != first || plan_is_full(plan) || plan->failed)
             break;
         if (run->state == RUN_NONE) {
-            plan_request(plan, number, i);
+            plan_request(plan, number, (struct slot){i, 0});
             changed = true;
         }
     }
@@ -191,11 +191,16 @@ static bool advance_inside(struct plan *plan, uint64_t number)
     const struct release *release = state_release(plan->state, number);
     size_t succeeded = 0, failed = 0, running = 0, asked = 0;
     for (size_t i = 0; i < release->run_count; i++) {
+        if (release->runs[i].state == RUN_BUILDING && plan_batch_advance(plan, number, i))
+            return true;
+        release = state_release(plan->state, number);
+    }
+    for (size_t i = 0; i < release->run_count; i++) {
         const struct run *run = &release->runs[i];
         succeeded += run->state == RUN_SUCCEEDED;
         failed += run->state > RUN_SUCCEEDED;
-        running += runs(run);
-        asked += runs(run) && run->approval && run->approval->state == APPROVAL_OPEN;
+        running += run_is_under_way(run);
+        asked += run_is_under_way(run) && run->approval && run->approval->state == APPROVAL_OPEN;
     }
     if (succeeded == release->run_count) {
         end_well(plan, number);

@@ -144,7 +144,7 @@ void plan_approval_ended(struct plan *plan, uint64_t number, const char *gate, b
         return;
     if (release->phase == RELEASE_INSIDE) {
         long place = stage_action_place(release_stage(release), gate);
-        plan_action_ended(plan, release, (size_t)place,
+        plan_action_ended(plan, release, (struct slot){(size_t)place, 0},
                           approved ? GANTRY__V1__STATUS__STATUS_SUCCEEDED
                                    : GANTRY__V1__STATUS__STATUS_FAILED,
                           reason, NULL, false);

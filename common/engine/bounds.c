@@ -62,11 +62,14 @@ Gantry__V1__Finished *plan_bound_finished(struct plan *plan, const Gantry__V1__F
     cut(m->reason, REASON_MAX_BYTES);
     cut(m->phase, LINE_MAX_BYTES);
     cut(m->command, REASON_MAX_BYTES);
-    /* Reports have a bound of their own. */
+    /* Reports and a plan have bounds of their own. */
     size_t reports = m->n_reports;
+    Gantry__V1__BatchPlan *batch = m->batch;
     m->n_reports = 0;
+    m->batch = NULL;
     size_t rest = protobuf_c_message_get_packed_size(&m->base);
     m->n_reports = reports;
+    m->batch = batch;
     if (rest <= FINISHED_MAX)
         return m;
     m->n_log_tail = 0; /* it stands in the run's log */

@@ -204,7 +204,7 @@ static void read_deployed(struct wire_in *in, struct engine_state *state)
     }
 }
 
-static void read_run(struct wire_in *in, struct run *run, const struct def_action *action)
+static void read_asked(struct wire_in *in, struct run *run)
 {
     run->state = (enum run_state)wire_read_number(in, RUN_ABANDONED);
     uint64_t flags = wire_read_number(in, 3);
@@ -214,9 +214,48 @@ static void read_run(struct wire_in *in, struct run *run, const struct def_actio
     run->attempt = (uint32_t)wire_read_number(in, UINT32_MAX);
     wire_read_id(in, run->id);
     run->deadline_ms = wire_read_signed(in);
+}
+
+static struct batch *read_batch(struct wire_in *in)
+{
+    if (!wire_read_bool(in))
+        return NULL;
+    Gantry__V1__BatchPlan *plan = wire_read_message(in, &gantry__v1__batch_plan__descriptor);
+    if (plan && batch_wrong(plan))
+        wire_fail(in, "a batch has no plan that can be one");
+    struct batch *batch = in->failed ? NULL : batch_new(plan);
+    event_free(plan);
+    for (size_t i = 0; batch && i < batch->count; i++) {
+        read_asked(in, &batch->builds[i].run);
+        if (batch->builds[i].run.state == RUN_BUILDING)
+            wire_fail(in, "a build of a batch has one of its own");
+        if (!wire_read_bool(in))
+            continue;
+        void *left = wire_read_message(in, &gantry__v1__finished__descriptor);
+        batch->builds[i].left = left ? fixed_adopt(left) : NULL;
+    }
+    if (!batch)
+        return NULL;
+    batch->failed = wire_read_number(in, batch->count);
+    const char *why = wire_read_string(in);
+    batch->why = *why ? mem_strdup(why) : NULL;
+    return batch;
+}
+
+static void read_run(struct wire_in *in, struct run *run, const struct def_action *action)
+{
+    read_asked(in, run);
     run->approval = read_approval(in);
     if (run->approval && action->kind != DEF_APPROVAL)
         wire_fail(in, "an action that is no approval holds one");
+    run->builds_asked = (uint32_t)wire_read_number(in, UINT32_MAX);
+    run->batch = read_batch(in);
+    if (run->batch && (action->kind != DEF_BUILD || !action->build.batch))
+        wire_fail(in, "an action that asks for no batch has one");
+    if (run->state == RUN_BUILDING && !run->batch) {
+        wire_fail(in, "builds are under way without their batch");
+        run->state = RUN_NONE;
+    }
 }
 
 /* Runs belong to a stage that was entered, gates to a transition, as many as the definition says.

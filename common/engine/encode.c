@@ -111,7 +111,8 @@ static void write_approver(struct wire_out *out, const void *part)
     wire_string(out, approver->email);
 }
 
-static void write_run(struct wire_out *out, const struct run *run)
+/* What an action's run and one of a build have alike. */
+static void write_asked(struct wire_out *out, const struct run *run)
 {
     wire_number(out, run->state);
     wire_number(out, (uint64_t)run->retry_lost | (uint64_t)run->was_lost << 1);
@@ -119,7 +120,30 @@ static void write_run(struct wire_out *out, const struct run *run)
     wire_number(out, run->attempt);
     wire_id(out, run->id);
     wire_signed(out, run->deadline_ms);
+}
+
+static void write_batch(struct wire_out *out, const struct batch *batch)
+{
+    wire_number(out, batch != NULL);
+    if (!batch)
+        return;
+    wire_message(out, &batch_plan(batch)->base);
+    for (size_t i = 0; i < batch->count; i++) {
+        write_asked(out, &batch->builds[i].run);
+        wire_number(out, batch->builds[i].left != NULL);
+        if (batch->builds[i].left)
+            write_fixed(out, batch->builds[i].left);
+    }
+    wire_number(out, batch->failed);
+    wire_string(out, batch->why);
+}
+
+static void write_run(struct wire_out *out, const struct run *run)
+{
+    write_asked(out, run);
     write_approval(out, run->approval);
+    wire_number(out, run->builds_asked);
+    write_batch(out, run->batch);
 }
 
 /* The facts of a release that succeeded somewhere stand with that. */

@@ -31,6 +31,8 @@ int fold_change(struct engine_state *state, const Gantry__V1__Change *change, in
         return fold_action_started(state, change->action_started, err);
     case GANTRY__V1__CHANGE__WHAT_ACTION_ENDED:
         return fold_action_ended(state, change->action_ended, err);
+    case GANTRY__V1__CHANGE__WHAT_BATCH_PLANNED:
+        return fold_batch_planned(state, change->batch_planned, err);
     case GANTRY__V1__CHANGE__WHAT_ARTIFACT_SET:
         return fold_artifact_set(state, change->artifact_set, err);
     case GANTRY__V1__CHANGE__WHAT_APPROVAL_OPENED:

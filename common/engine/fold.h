@@ -33,6 +33,8 @@ int fold_action_started(struct engine_state *state, const Gantry__V1__ActionStar
                         struct err *err);
 int fold_action_ended(struct engine_state *state, const Gantry__V1__ActionEnded *m,
                       struct err *err);
+int fold_batch_planned(struct engine_state *state, const Gantry__V1__BatchPlanned *m,
+                       struct err *err);
 int fold_artifact_set(struct engine_state *state, const Gantry__V1__ArtifactSet *m,
                       struct err *err);
 int fold_approval_opened(struct engine_state *state, const Gantry__V1__ApprovalRequest *m,

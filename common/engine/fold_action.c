@@ -1,25 +1,39 @@
 /* Folds of actions and approvals. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "engine/fold.h"
 
-/* The run of an action of the stage that the release is inside; NULL and *err. */
+#define WHY_MAX 500 /* bytes of the reason that a batch failed for */
+
+/* The run of an action of the stage that the release is inside, or of a build of its batch
+ * (<action>/<identifier>), to be written; NULL and *err. */
 static struct run *own_run(struct engine_state *state, uint64_t number, const char *stage,
-                           const char *action, struct release **release, struct err *err)
+                           const char *action, struct release **release, struct slot *slot,
+                           struct err *err)
 {
+    size_t len = strcspn(action, "/");
+    char name[64];
+    snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : 0), action);
     *release = state_release_own(state, number);
     const struct def_stage *at = *release ? release_stage(*release) : NULL;
     long place = at && (*release)->phase == RELEASE_INSIDE && strcmp(at->name, stage) == 0
-                     ? stage_action_place(at, action)
+                     ? stage_action_place(at, name)
                      : -1;
-    if (place < 0 || (size_t)place >= (*release)->run_count) {
-        err_set(err, ERR_INVALID, "release %llu does not run action '%.64s' of stage '%.64s'",
-                (unsigned long long)number, action, stage);
-        return NULL;
+    if (place >= 0 && (size_t)place < (*release)->run_count) {
+        struct run *run = &(*release)->runs[place];
+        *slot = (struct slot){(size_t)place, 0};
+        if (!action[len])
+            return run;
+        slot->build = run->state == RUN_BUILDING ? batch_find(run->batch, action + len + 1) : 0;
+        if (slot->build)
+            return &batch_own(&run->batch)->builds[slot->build - 1].run;
     }
-    return &(*release)->runs[place];
+    err_set(err, ERR_INVALID, "release %llu does not run action '%.200s' of stage '%.64s'",
+            (unsigned long long)number, action, stage);
+    return NULL;
 }
 
 static int misfit(struct err *err, const char *what, uint64_t release, const char *action)
@@ -44,15 +58,24 @@ static void set_deployed(struct engine_state *state, const char *environment, co
     parts_insert(&state->deployed, at, now);
 }
 
+/* Numbers of a batch's builds begin beyond those of the batches before. */
+static void note_asked(struct release *release, struct slot slot, uint32_t number)
+{
+    struct run *action = &release->runs[slot.place];
+    if (number > action->builds_asked)
+        action->builds_asked = number;
+}
+
 int fold_action_requested(struct engine_state *state, const Gantry__V1__ActionRequested *m,
                           struct err *err)
 {
     const Gantry__V1__ActionRequest *request = m->request;
     struct release *release;
+    struct slot slot;
     if (!request)
         return err_set(err, ERR_INVALID, "an action requested has no request");
     struct run *run =
-        own_run(state, request->release, request->stage, request->action, &release, err);
+        own_run(state, request->release, request->stage, request->action, &release, &slot, err);
     if (!run)
         return -1;
     if (run->state != RUN_NONE || request->number != run->number + 1 ||
@@ -64,6 +87,8 @@ int fold_action_requested(struct engine_state *state, const Gantry__V1__ActionRe
     run->retry_lost = request->retry_lost;
     run->deadline_ms = request->deadline_ms;
     memcpy(run->id, request->run_id, ID_SIZE);
+    if (slot.build)
+        note_asked(release, slot, run->number);
     release_set_deadline(release);
     if (request->spec_case == GANTRY__V1__ACTION_REQUEST__SPEC_DEPLOY)
         set_deployed(state, request->deploy->environment, NULL);
@@ -74,7 +99,8 @@ int fold_action_started(struct engine_state *state, const Gantry__V1__ActionStar
                         struct err *err)
 {
     struct release *release;
-    struct run *run = own_run(state, m->release, m->stage, m->action, &release, err);
+    struct slot slot;
+    struct run *run = own_run(state, m->release, m->stage, m->action, &release, &slot, err);
     if (!run)
         return -1;
     if ((run->state != RUN_REQUESTED && run->state != RUN_STARTED) ||
@@ -123,27 +149,105 @@ static void keep_deployed(struct engine_state *state, const struct release *rele
         set_deployed(state, action->deploy.environment, image->digest);
 }
 
+/* The first failure of a build that is not ignored is the action's. */
+static void build_ended(struct batch *batch, size_t at, const Gantry__V1__ActionEnded *m)
+{
+    struct batch_build *build = &batch->builds[at];
+    if (build->run.state == RUN_SUCCEEDED && m->finished) {
+        Gantry__V1__Finished left = GANTRY__V1__FINISHED__INIT;
+        left.image_case = m->finished->image_case;
+        left.artifact = m->finished->artifact;
+        left.exported = m->finished->exported;
+        left.n_exported = m->finished->n_exported;
+        build->left = fixed_new(&left);
+    }
+    if (build->run.state <= RUN_SUCCEEDED || batch->failed ||
+        batch_plan(batch)->builds[at]->ignore_failure)
+        return;
+    size_t len = strlen(m->reason);
+    if (len > WHY_MAX)
+        len = WHY_MAX;
+    while (len > 0 && ((unsigned char)m->reason[len] & 0xc0) == 0x80)
+        len--;
+    batch->failed = at + 1;
+    batch->why = len ? mem_strndup(m->reason, len) : NULL;
+}
+
+static void own_ended(struct engine_state *state, struct release *release, struct run *run,
+                      const Gantry__V1__ActionEnded *m)
+{
+    if (run->state != RUN_SUCCEEDED)
+        return;
+    shared_unref(run->batch);
+    run->batch = NULL;
+    keep_exports(release, m->action, m->finished);
+    keep_deployed(state, release, m->action);
+}
+
 int fold_action_ended(struct engine_state *state, const Gantry__V1__ActionEnded *m, struct err *err)
 {
     struct release *release;
-    struct run *run = own_run(state, m->release, m->stage, m->action, &release, err);
+    struct slot slot;
+    struct run *run = own_run(state, m->release, m->stage, m->action, &release, &slot, err);
     if (!run)
         return -1;
-    if (run->state > RUN_STARTED || strlen(m->run_id) != ID_SIZE - 1 ||
+    if (run->state > RUN_BUILDING || strlen(m->run_id) != ID_SIZE - 1 ||
+        (run->state == RUN_BUILDING && batch_is_under_way(run->batch)) ||
         (run->state != RUN_NONE && strcmp(run->id, m->run_id) != 0))
         return misfit(err, "the end", m->release, m->action);
     if (run->state == RUN_NONE) { /* it could not even be requested */
         run->number++;
         memcpy(run->id, m->run_id, ID_SIZE);
+        if (slot.build)
+            note_asked(release, slot, run->number);
     }
     run->state = state_after(m);
     run->was_lost = run->was_lost || run->state == RUN_NONE;
-    if (run->state == RUN_SUCCEEDED) {
-        keep_exports(release, m->action, m->finished);
-        keep_deployed(state, release, m->action);
-    }
+    if (slot.build)
+        build_ended(release->runs[slot.place].batch, slot.build - 1, m);
+    else
+        own_ended(state, release, run, m);
     release_set_deadline(release);
     return 0;
+}
+
+/* What a retry need not ask for again. */
+static int keep_builds(struct batch *batch, const struct batch *before,
+                       const Gantry__V1__BatchPlanned *m, struct err *err)
+{
+    for (size_t i = 0; i < m->n_kept; i++) {
+        size_t from = before ? batch_find(before, m->kept[i]) : 0;
+        size_t to = batch_find(batch, m->kept[i]);
+        if (!from || !to || before->builds[from - 1].run.state != RUN_SUCCEEDED ||
+            batch->builds[to - 1].left)
+            return misfit(err, "a build that is kept", m->release, m->action);
+        batch->builds[to - 1] = before->builds[from - 1];
+        shared_ref(batch->builds[to - 1].left);
+    }
+    return 0;
+}
+
+int fold_batch_planned(struct engine_state *state, const Gantry__V1__BatchPlanned *m,
+                       struct err *err)
+{
+    struct release *release;
+    struct slot slot;
+    struct run *run = own_run(state, m->release, m->stage, m->action, &release, &slot, err);
+    if (!run)
+        return -1;
+    const Gantry__V1__BatchPlan *plan = m->finished ? m->finished->batch : NULL;
+    if (slot.build || (run->state != RUN_REQUESTED && run->state != RUN_STARTED) ||
+        strcmp(run->id, m->run_id) != 0 || !plan || batch_wrong(plan))
+        return misfit(err, "the batch", m->release, m->action);
+    struct batch *batch = batch_new(plan);
+    for (size_t i = 0; i < batch->count; i++)
+        batch->builds[i].run.number = run->builds_asked;
+    int rc = keep_builds(batch, run->batch, m, err);
+    shared_unref(run->batch);
+    run->batch = batch;
+    run->state = RUN_BUILDING;
+    release_set_deadline(release);
+    return rc;
 }
 
 int fold_artifact_set(struct engine_state *state, const Gantry__V1__ArtifactSet *m, struct err *err)

@@ -221,6 +221,10 @@ static void reset_runs(struct release *release, bool all)
             (!all || (action->kind == DEF_BUILD && !str_empty(action->build.image) &&
                       release_artifact(release, action->name))))
             continue;
+        if (all) {
+            shared_unref(run->batch);
+            run->batch = NULL;
+        }
         run->state = RUN_NONE;
         run->attempt = 0;
         run->deadline_ms = 0;
@@ -235,7 +239,7 @@ static bool may_retry(const struct release *release)
         return false;
     for (size_t i = 0; i < release->run_count; i++) {
         const struct run *run = &release->runs[i];
-        if (run->state == RUN_REQUESTED || run->state == RUN_STARTED)
+        if (run_is_under_way(run))
             return false;
         failed = failed || run->state > RUN_SUCCEEDED;
     }

@@ -210,8 +210,10 @@ struct approval *approval_own(struct approval **at)
 
 static void runs_free(struct run *runs, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         shared_unref(runs[i].approval);
+        shared_unref(runs[i].batch);
+    }
     free(runs);
 }
 
@@ -290,8 +292,10 @@ static struct release *release_copy(const struct release *release)
     parts_copy(&copy->exports, &release->exports);
     if (release->runs)
         copy->runs = mem_dup(release->runs, release->run_count * sizeof(*release->runs));
-    for (size_t i = 0; i < copy->run_count; i++)
+    for (size_t i = 0; i < copy->run_count; i++) {
         shared_ref(copy->runs[i].approval);
+        shared_ref(copy->runs[i].batch);
+    }
     if (release->gates)
         copy->gates = mem_dup(release->gates, release->gate_count * sizeof(*release->gates));
     for (size_t i = 0; i < copy->gate_count; i++)

@@ -25,6 +25,7 @@ static size_t estimate(int what, const Gantry__V1__Change *change)
     case GANTRY__V1__CHANGE__WHAT_RELEASE_STARTED:
     case GANTRY__V1__CHANGE__WHAT_ACTION_REQUESTED:
     case GANTRY__V1__CHANGE__WHAT_ACTION_ENDED:
+    case GANTRY__V1__CHANGE__WHAT_BATCH_PLANNED:
     case GANTRY__V1__CHANGE__WHAT_STAGE_WAITING:
     case GANTRY__V1__CHANGE__WHAT_CHECK_ASKED:
     case GANTRY__V1__CHANGE__WHAT_APPROVAL_OPENED:
@@ -171,10 +172,20 @@ static int kind_of(const struct def_action *action)
     return kinds[action->kind];
 }
 
-static Gantry__V1__ActionRequest *cancel_request(struct plan *plan, const struct release *release,
-                                                 const struct def_action *action,
-                                                 const struct run *run, const char *reason)
+char *plan_slot_name(struct plan *plan, const struct release *release, struct slot slot)
 {
+    const char *action = stage_action_at(release_stage(release), slot.place, NULL)->name;
+    if (!slot.build)
+        return plan_string(plan, action);
+    const struct batch *batch = release->runs[slot.place].batch;
+    return arena_printf(plan->arena, "%s/%s", action,
+                        batch_plan(batch)->builds[slot.build - 1]->identifier);
+}
+
+static Gantry__V1__ActionRequest *cancel_request(struct plan *plan, const struct release *release,
+                                                 struct slot slot, const char *reason)
+{
+    const struct run *run = release_run(release, slot);
     Gantry__V1__ActionRequest *m =
         PLAN_MESSAGE(plan, Gantry__V1__ActionRequest, gantry__v1__action_request__init);
     m->verb = GANTRY__V1__REQUEST_VERB__REQUEST_VERB_CANCEL;
@@ -182,25 +193,26 @@ static Gantry__V1__ActionRequest *cancel_request(struct plan *plan, const struct
     m->pipeline = plan_string(plan, plan->state->pipeline->text);
     m->release = release->number;
     m->stage = plan_string(plan, release_stage(release)->name);
-    m->action = plan_string(plan, action->name);
+    m->action = plan_slot_name(plan, release, slot);
     m->number = run->number;
-    m->kind = (Gantry__V1__ActionKind)kind_of(action);
+    m->kind =
+        (Gantry__V1__ActionKind)kind_of(stage_action_at(release_stage(release), slot.place, NULL));
     m->definition_number = release->definition->number;
     m->cancel_reason = plan_string(plan, reason);
     return m;
 }
 
-void plan_action_ended(struct plan *plan, const struct release *release, size_t place, int status,
-                       const char *reason, Gantry__V1__Finished *finished, bool cancel)
+void plan_action_ended(struct plan *plan, const struct release *release, struct slot slot,
+                       int status, const char *reason, Gantry__V1__Finished *finished, bool cancel)
 {
     const struct def_stage *stage = release_stage(release);
-    const struct def_action *action = stage_action_at(stage, place, NULL);
-    const struct run *run = &release->runs[place];
+    const struct def_action *action = stage_action_at(stage, slot.place, NULL);
+    const struct run *run = release_run(release, slot);
     Gantry__V1__ActionEnded *m =
         PLAN_MESSAGE(plan, Gantry__V1__ActionEnded, gantry__v1__action_ended__init);
     m->release = release->number;
     m->stage = plan_string(plan, stage->name);
-    m->action = plan_string(plan, action->name);
+    m->action = plan_slot_name(plan, release, slot);
     m->kind = (Gantry__V1__ActionKind)kind_of(action);
     m->status = (Gantry__V1__Status)status;
     m->finished = finished;
@@ -208,14 +220,14 @@ void plan_action_ended(struct plan *plan, const struct release *release, size_t 
     if (run->state == RUN_NONE) {
         char id[ID_SIZE];
         event_id_run(id, plan->epoch, plan->state->pipeline->text, release->number, stage->name,
-                     action->name, run->number + 1);
+                     m->action, run->number + 1);
         m->run_id = plan_string(plan, id);
     } else {
         m->run_id = plan_string(plan, run->id);
     }
-    if (cancel && action->kind != DEF_APPROVAL) {
+    if (cancel && action->kind != DEF_APPROVAL && run->state != RUN_BUILDING) {
         m->cancel_case = GANTRY__V1__ACTION_ENDED__CANCEL_REQUEST;
-        m->request = cancel_request(plan, release, action, run, reason);
+        m->request = cancel_request(plan, release, slot, reason);
     }
     plan_change(plan, GANTRY__V1__CHANGE__WHAT_ACTION_ENDED, m);
 }

@@ -50,8 +50,10 @@ void plan_stage_ended(struct plan *plan, uint64_t number, int status, const char
 void plan_release_ended(struct plan *plan, uint64_t number, int status, const char *reason,
                         uint64_t superseded_by);
 /* `cancel` tells the executor to stop. `finished` may be NULL. */
-void plan_action_ended(struct plan *plan, const struct release *release, size_t place, int status,
-                       const char *reason, Gantry__V1__Finished *finished, bool cancel);
+void plan_action_ended(struct plan *plan, const struct release *release, struct slot slot,
+                       int status, const char *reason, Gantry__V1__Finished *finished, bool cancel);
+/* <action>, or <action>/<identifier>. */
+char *plan_slot_name(struct plan *plan, const struct release *release, struct slot slot);
 
 /* advance.c: whatever follows by itself from the state as it is now. `first` (0: none) is the
  * release that the input was about. */
@@ -64,6 +66,27 @@ void plan_end_waiting(struct plan *plan, uint64_t number, int outcome, int statu
 bool plan_waiting(struct plan *plan, const struct release *release);
 /* Ends the runs of a release inside a stage, telling executors to stop. */
 void plan_abandon(struct plan *plan, uint64_t number, const char *reason);
+
+/* plan_batch.c */
+/* The action's run answered with a plan: its builds begin, or it fails. */
+void plan_batch_begin(struct plan *plan, const struct release *release, size_t place,
+                      Gantry__V1__Finished *finished);
+/* A build of a batch succeeded, or what it says cannot be so. */
+void plan_build_succeeded(struct plan *plan, const struct release *release, struct slot slot,
+                          Gantry__V1__Finished *finished);
+/* What follows by itself for an action whose builds are under way. True: something changed. */
+bool plan_batch_advance(struct plan *plan, uint64_t number, size_t place);
+/* Ends the builds that are under way, telling executors to stop. */
+void plan_batch_stop(struct plan *plan, uint64_t number, size_t place, int status,
+                     const char *reason);
+
+/* step_result.c */
+/* An action's success, if it can be taken as one: sets its image. */
+void plan_action_succeeded(struct plan *plan, const struct release *release, size_t place,
+                           Gantry__V1__Finished *finished);
+/* Why what it exports cannot be kept; NULL: it can. `but`: the action whose own do not count. */
+const char *plan_check_exports(struct plan *plan, const struct release *release, const char *but,
+                               size_t more, const Gantry__V1__Finished *finished);
 
 /* gates.c */
 /* What holds a release on its transition at this moment, beside others in its way. */
@@ -114,8 +137,8 @@ void plan_rollback(struct plan *plan, const char *stage, const struct past *past
 /* To the last other release that succeeded there, where there is one. */
 void plan_rollback_by_itself(struct plan *plan, const char *stage, uint64_t failed);
 
-/* request.c: requests the action, or ends it at once if it cannot be. */
-void plan_request(struct plan *plan, uint64_t number, size_t place);
+/* request.c: requests the action or build, or ends it at once if it cannot be. */
+void plan_request(struct plan *plan, uint64_t number, struct slot slot);
 /* The question of a transition's check gate; NULL and *refusal: it cannot be asked. */
 Gantry__V1__ActionRequest *plan_check_request(struct plan *plan, const struct release *release,
                                               size_t place, const char **refusal);

@@ -148,6 +148,8 @@ static uint64_t release_of(const Gantry__V1__Change *change)
         return change->check_answered->release;
     case GANTRY__V1__CHANGE__WHAT_ACTION_SILENT:
         return change->action_silent->release;
+    case GANTRY__V1__CHANGE__WHAT_BATCH_PLANNED:
+        return change->batch_planned->release;
     default:
         return 0;
     }

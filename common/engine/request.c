@@ -8,6 +8,7 @@ struct asking {
     struct plan *plan;
     const struct release *release;
     const struct def_action *action;
+    const Gantry__V1__BatchBuild *build; /* of its batch; NULL: it is the action itself */
     Gantry__V1__ActionRequest *request;
     const char *refusal;
 };
@@ -29,6 +30,40 @@ static Gantry__V1__KeyValue **expand_pairs(struct asking *ask, const struct def_
     return items;
 }
 
+static size_t find_pair(Gantry__V1__KeyValue *const *items, size_t count, const char *key)
+{
+    size_t i = 0;
+    while (i < count && strcmp(items[i]->key, key) != 0)
+        i++;
+    return i;
+}
+
+/* What a build of a batch says goes over what its action says. */
+static void set_build(struct asking *ask, Gantry__V1__BuildSpec *m)
+{
+    const Gantry__V1__BatchBuild *build = ask->build;
+    struct plan *plan = ask->plan;
+    size_t count = m->n_env;
+    Gantry__V1__KeyValue **env =
+        arena_alloc(plan->arena, (count + build->n_env + 1) * sizeof(*env));
+    if (count)
+        memcpy(env, m->env, count * sizeof(*env));
+    for (size_t i = 0; i < build->n_env; i++) {
+        const Gantry__V1__KeyValue *pair = build->env[i];
+        size_t at = find_pair(env, count, pair->key);
+        env[at] = plan_key_value(plan, pair->key, pair->value);
+        count = at == count ? count + 1 : count;
+    }
+    m->env = env;
+    m->n_env = count;
+    if (!str_empty(build->buildspec))
+        m->buildspec = plan_string(plan, build->buildspec);
+    if (build->cpu > 0)
+        m->cpu = build->cpu;
+    if (build->memory_bytes)
+        m->memory_bytes = build->memory_bytes;
+}
+
 static void ask_build(struct asking *ask)
 {
     const struct def_action *action = ask->action;
@@ -45,6 +80,10 @@ static void ask_build(struct asking *ask)
     m->memory_bytes = action->build.memory_bytes;
     m->env = expand_pairs(ask, action->build.env, action->build.env_count);
     m->n_env = action->build.env_count;
+    if (ask->build)
+        set_build(ask, m);
+    else
+        m->batch = action->build.batch;
     ask->request->spec_case = GANTRY__V1__ACTION_REQUEST__SPEC_BUILD;
     ask->request->build = m;
 }
@@ -207,7 +246,7 @@ Gantry__V1__ActionRequest *plan_check_request(struct plan *plan, const struct re
     const struct def_gate *gate = &release_stage(release)->gates[place];
     Gantry__V1__ActionRequest *request =
         request_of(plan, release, gate->name, release->gates[place].check.number + 1);
-    struct asking ask = {plan, release, NULL, request, NULL};
+    struct asking ask = {plan, release, NULL, NULL, request, NULL};
     ask_custom(&ask, gate->check.type, gate->check.input, gate->check.input_count);
     request->kind = GANTRY__V1__ACTION_KIND__ACTION_KIND_CUSTOM;
     request->check = true;
@@ -235,20 +274,23 @@ Gantry__V1__ActionRequest *plan_check_cancel(struct plan *plan, const struct rel
     return m;
 }
 
-void plan_request(struct plan *plan, uint64_t number, size_t place)
+void plan_request(struct plan *plan, uint64_t number, struct slot slot)
 {
     const struct release *release = state_release(plan->state, number);
     if (plan->failed || !release)
         return;
     size_t step = 0;
-    const struct def_action *action = stage_action_at(release_stage(release), place, &step);
-    Gantry__V1__ActionRequest *request =
-        request_of(plan, release, action->name, release->runs[place].number + 1);
+    const struct def_action *action = stage_action_at(release_stage(release), slot.place, &step);
+    Gantry__V1__ActionRequest *request = request_of(
+        plan, release, plan_slot_name(plan, release, slot), release_run(release, slot)->number + 1);
+    const struct batch *batch = slot.build ? release->runs[slot.place].batch : NULL;
     request->timeout_ms = action->timeout_ms;
     request->deadline_ms = plan->now_ms + action->timeout_ms;
     request->retry_lost = action->retry_lost;
     request->lost_after_ms = action->lost_after_ms;
-    struct asking ask = {plan, release, action, request, NULL};
+    struct asking ask = {plan,    release,
+                         action,  batch ? batch_plan(batch)->builds[slot.build - 1] : NULL,
+                         request, NULL};
     switch (action->kind) {
     case DEF_BUILD:
         request->kind = GANTRY__V1__ACTION_KIND__ACTION_KIND_BUILD;
@@ -275,8 +317,8 @@ void plan_request(struct plan *plan, uint64_t number, size_t place)
                                 "may hold",
                                 bytes / 1024);
     if (ask.refusal) {
-        plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_FAILED, ask.refusal,
-                          NULL, false);
+        plan_action_ended(plan, release, slot, GANTRY__V1__STATUS__STATUS_FAILED, ask.refusal, NULL,
+                          false);
         return;
     }
     Gantry__V1__ActionRequested *m =

@@ -3,24 +3,15 @@
 
 #include "engine/plan.h"
 
-#define STATE_RELEASES_BYTES (400 * 1024)
-#define STARTS_MAX           50  /* a Decision; the rest begins with the next revision */
-#define RELEASE_BYTES        512 /* beside what is counted */
+#define STARTS_MAX 50 /* a Decision; the rest begins with the next revision */
 
 /* Whether another release could make the state too large for a snapshot's record. */
 static const char *why_full(struct plan *plan)
 {
     const struct engine_state *state = plan->state;
-    size_t active = 0, bytes = 0;
-    for (size_t i = 0; i < state->releases.count; i++) {
-        const struct release *release = state_release_at(state, i);
-        active += release_is_active(release);
-        bytes += RELEASE_BYTES +
-                 protobuf_c_message_get_packed_size(&release->facts->started->base) +
-                 release->run_count * sizeof(struct run);
-        for (size_t j = 0; j < release->exports.count; j++)
-            bytes += ((struct exports *)release->exports.items[j])->bytes;
-    }
+    size_t active = 0, bytes = state_release_bytes(state);
+    for (size_t i = 0; i < state->releases.count; i++)
+        active += release_is_active(state_release_at(state, i));
     if (active > STATE_RELEASES_MAX)
         return plan_text(plan, "%d releases are under way or wait, more than can be kept",
                          STATE_RELEASES_MAX);

@@ -455,8 +455,14 @@ void release_set_deadline(struct release *release)
         return;
     for (size_t i = 0; i < release->run_count; i++) {
         const struct run *run = &release->runs[i];
-        if (run->state == RUN_REQUESTED || run->state == RUN_STARTED)
-            earlier(&release->deadline_ms, run->deadline_ms);
+        size_t builds = run->state == RUN_BUILDING ? run->batch->count : 0;
+        for (struct slot slot = {i, 0}; slot.build <= builds; slot.build++) {
+            const struct run *at = release_run(release, slot);
+            if (at->state == RUN_REQUESTED || at->state == RUN_STARTED)
+                earlier(&release->deadline_ms, at->deadline_ms);
+        }
+        if (builds && batch_next(run->batch))
+            release->deadline_ms = 0;
     }
     if (has_work(release))
         release->deadline_ms = 0;
@@ -512,9 +518,13 @@ void engine_state_running(const struct engine_state *state,
     for (size_t i = 0; i < state->releases.count; i++) {
         const struct release *release = state_release_at(state, i);
         for (size_t j = 0; release->phase == RELEASE_INSIDE && j < release->run_count; j++) {
-            if (release->runs[j].state == RUN_STARTED)
-                fn(release->runs[j].id,
-                   stage_action_at(release_stage(release), j, NULL)->lost_after_ms, arg);
+            const struct run *run = &release->runs[j];
+            size_t builds = run->state == RUN_BUILDING ? run->batch->count : 0;
+            int64_t lost_after_ms = stage_action_at(release_stage(release), j, NULL)->lost_after_ms;
+            for (struct slot slot = {j, 0}; slot.build <= builds; slot.build++) {
+                if (release_run(release, slot)->state == RUN_STARTED)
+                    fn(release_run(release, slot)->id, lost_after_ms, arg);
+            }
         }
     }
 }

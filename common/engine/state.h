@@ -38,6 +38,11 @@
 #define STATE_DEFINITIONS_MAX (512 * 1024) /* bytes of the definitions in use */
 #define STATE_RETENTION_MS    (INT64_C(30) * 24 * 3600 * 1000) /* of `command` and `source` */
 #define STATE_CHANGES_MAX     (800 * 1000) /* bytes of one Decision's changes, by estimate */
+#define STATE_RELEASES_BYTES  (400 * 1024) /* of what releases carry, by estimate */
+#define STATE_PLAN_MAX        (64 * 1024)  /* bytes of a batch's plan */
+#define STATE_BUILDS_MAX      100          /* of a batch */
+#define STATE_STAGE_BUILDS_MAX                                                                     \
+    300 /* of all batches of a stage: one Decision may have to end them */
 
 /* A message that no longer changes. */
 struct fixed {
@@ -137,12 +142,13 @@ enum run_state {
     RUN_NONE, /* not requested yet, or to be requested again */
     RUN_REQUESTED,
     RUN_STARTED,
+    RUN_BUILDING, /* it answered with a plan, and the builds of its batch are under way */
     RUN_SUCCEEDED,
     RUN_FAILED,
     RUN_STOPPED,
     RUN_ABANDONED
 };
-/* One action of the stage that a release is in. */
+/* One action of the stage that a release is in, or one build of its batch. */
 struct run {
     enum run_state state;
     bool retry_lost;
@@ -152,6 +158,40 @@ struct run {
     char id[ID_SIZE];
     int64_t deadline_ms;
     struct approval *approval; /* of an approval action, once requested */
+    uint32_t builds_asked;     /* the highest number that a build of its batches has had */
+    struct batch *batch;       /* RUN_BUILDING; else what one that did not succeed left, so that
+                                  a retry asks for less */
+};
+
+/* Builds, one a bit, by their place in the plan. */
+struct build_set {
+    uint64_t bits[(STATE_BUILDS_MAX + 63) / 64];
+};
+
+/* A batch's plan, that no longer changes. */
+struct planned {
+    struct shared shared;
+    Gantry__V1__BatchPlan *message;
+    struct build_set *needs; /* of each build: what ends before it begins */
+};
+
+/* The builds of an action that asks for a batch. */
+struct batch {
+    struct shared shared;
+    struct planned *plan;
+    struct batch_build {
+        struct run run;
+        struct fixed *left; /* Finished: image and exported variables; NULL: it has not succeeded */
+    } * builds;             /* as many as the plan has, in its order */
+    size_t count;
+    size_t failed; /* the first whose failure is not ignored, from 1; 0: none */
+    char *why;     /* it failed; NULL: none */
+};
+
+/* Which run of the stage that a release is in. */
+struct slot {
+    size_t place; /* of the action, counted over all steps */
+    size_t build; /* of its batch, from 1; 0: the action itself */
 };
 
 /* Somebody whose vote let the release into a stage, where a later one asks for others. */
@@ -293,6 +333,32 @@ const struct def_action *stage_action_at(const struct def_stage *stage, size_t p
 /* -1: no such action. */
 long stage_action_place(const struct def_stage *stage, const char *name);
 
+/* True if an executor or people have something to do for it. */
+static inline bool run_is_under_way(const struct run *run)
+{
+    return run->state == RUN_REQUESTED || run->state == RUN_STARTED || run->state == RUN_BUILDING;
+}
+const struct run *release_run(const struct release *release, struct slot slot);
+
+/* ---- batches (batch.c) ---- */
+
+static inline const Gantry__V1__BatchPlan *batch_plan(const struct batch *batch)
+{
+    return batch->plan->message;
+}
+/* Why a plan cannot be one: what follows is a clause; NULL: it can. */
+const char *batch_wrong(const Gantry__V1__BatchPlan *plan);
+/* The place of a build, from 1; 0: there is none of that name. */
+size_t batch_find(const struct batch *batch, const char *identifier);
+/* The next build to be asked for, from 1; 0: none at this moment. */
+size_t batch_next(const struct batch *batch);
+bool batch_is_under_way(const struct batch *batch); /* one of its builds is */
+/* Bytes that it takes in a state, by estimate. */
+size_t batch_plan_bytes(const Gantry__V1__BatchPlan *plan);
+size_t batch_bytes(const struct batch *batch); /* NULL gives 0 */
+/* Of what releases carry, by estimate: it has to fit a snapshot's record. */
+size_t state_release_bytes(const struct engine_state *state);
+
 /* ---- writing: fold only ---- */
 
 struct release *state_release_own(struct engine_state *state, uint64_t number);
@@ -314,6 +380,8 @@ void state_set_deadline(struct engine_state *state);
 
 struct release *release_new(uint64_t number, struct facts *facts, struct taken *definition);
 struct stage *stage_new(const char *name);
+struct batch *batch_new(const Gantry__V1__BatchPlan *plan); /* one that can be (batch_wrong) */
+struct batch *batch_own(struct batch **at);                 /* *at is not NULL */
 struct approval *approval_new(void);
 struct approver *approver_new(const char *stage, const char *subject, const char *email);
 struct past *past_new(uint64_t number, struct facts *facts, const struct parts *artifacts,

@@ -5,18 +5,32 @@
 #include "engine/message.h"
 #include "engine/plan.h"
 
-/* The release and place of a run under way; NULL: it has ended, or is of another pipeline. */
+/* Somebody's answer to it is waited for; of an action whose builds are under way it was given. */
+static bool is_asked(const struct run *run)
+{
+    return run->state == RUN_REQUESTED || run->state == RUN_STARTED;
+}
+
+static bool is_run(const struct run *run, const char *run_id)
+{
+    return is_asked(run) && strcmp(run->id, run_id) == 0;
+}
+
+/* The release and slot of a run under way; NULL: it has ended, or is of another pipeline. */
 static const struct release *find_run(const struct engine_state *state, const char *run_id,
-                                      size_t *place)
+                                      struct slot *slot)
 {
     for (size_t i = 0; i < state->releases.count; i++) {
         const struct release *release = state_release_at(state, i);
         for (size_t j = 0; release->phase == RELEASE_INSIDE && j < release->run_count; j++) {
             const struct run *run = &release->runs[j];
-            if ((run->state == RUN_REQUESTED || run->state == RUN_STARTED) &&
-                strcmp(run->id, run_id) == 0) {
-                *place = j;
+            *slot = (struct slot){j, 0};
+            if (is_run(run, run_id))
                 return release;
+            for (size_t k = 0; run->state == RUN_BUILDING && k < run->batch->count; k++) {
+                slot->build = k + 1;
+                if (is_run(&run->batch->builds[k].run, run_id))
+                    return release;
             }
         }
     }
@@ -34,17 +48,17 @@ static enum topic topic_of(const struct def_action *action)
     return topics[action->kind];
 }
 
-static void started(struct plan *plan, const struct release *release, size_t place,
+static void started(struct plan *plan, const struct release *release, struct slot slot,
                     const Gantry__V1__ActionResult *result)
 {
-    const struct run *run = &release->runs[place];
+    const struct run *run = release_run(release, slot);
     if (run->state == RUN_STARTED && result->attempt <= run->attempt)
         return;
     Gantry__V1__ActionStarted *m =
         PLAN_MESSAGE(plan, Gantry__V1__ActionStarted, gantry__v1__action_started__init);
     m->release = release->number;
     m->stage = plan_string(plan, release_stage(release)->name);
-    m->action = plan_string(plan, stage_action_at(release_stage(release), place, NULL)->name);
+    m->action = plan_slot_name(plan, release, slot);
     m->run_id = plan_string(plan, run->id);
     m->attempt = result->attempt;
     m->executor = plan_string(plan, result->executor);
@@ -83,29 +97,37 @@ static Gantry__V1__Artifact *image_of(struct plan *plan, const struct def_action
     return artifact;
 }
 
+const char *plan_check_exports(struct plan *plan, const struct release *release, const char *but,
+                               size_t more, const Gantry__V1__Finished *finished)
+{
+    size_t bytes = exported_bytes(release, but) + more;
+    for (size_t i = 0; i < finished->n_exported; i++)
+        bytes += strlen(finished->exported[i]->key) + strlen(finished->exported[i]->value);
+    if (bytes <= STATE_EXPORT_MAX)
+        return NULL;
+    return plan_text(plan,
+                     "the variables that the release's actions export take %zu bytes, "
+                     "more than %d",
+                     bytes, STATE_EXPORT_MAX);
+}
+
 /* Why a success cannot be taken as one; NULL: it can. */
 static const char *check_success(struct plan *plan, const struct release *release,
                                  const struct def_action *action,
                                  const Gantry__V1__Finished *finished,
                                  Gantry__V1__Artifact **artifact)
 {
-    const char *refusal = NULL;
-    size_t bytes = exported_bytes(release, action->name);
-    for (size_t i = 0; i < finished->n_exported; i++)
-        bytes += strlen(finished->exported[i]->key) + strlen(finished->exported[i]->value);
-    if (bytes > STATE_EXPORT_MAX)
-        return plan_text(plan,
-                         "the variables that the release's actions export take %zu bytes, "
-                         "more than %d",
-                         bytes, STATE_EXPORT_MAX);
+    const char *refusal = plan_check_exports(plan, release, action->name, 0, finished);
+    if (refusal)
+        return refusal;
     if (action->kind == DEF_BUILD && !str_empty(action->build.image) &&
         !release_artifact(release, action->name))
         *artifact = image_of(plan, action, finished, &refusal);
     return refusal;
 }
 
-static void succeeded(struct plan *plan, const struct release *release, size_t place,
-                      Gantry__V1__Finished *finished)
+void plan_action_succeeded(struct plan *plan, const struct release *release, size_t place,
+                           Gantry__V1__Finished *finished)
 {
     const struct def_action *action = stage_action_at(release_stage(release), place, NULL);
     Gantry__V1__Artifact *artifact = NULL;
@@ -113,7 +135,7 @@ static void succeeded(struct plan *plan, const struct release *release, size_t p
     const char *refusal = check_success(plan, release, action, finished, &artifact);
     if (refusal)
         finished->n_exported = 0;
-    plan_action_ended(plan, release, place,
+    plan_action_ended(plan, release, (struct slot){place, 0},
                       refusal ? GANTRY__V1__STATUS__STATUS_FAILED
                               : GANTRY__V1__STATUS__STATUS_SUCCEEDED,
                       refusal ? refusal : finished->reason, finished, false);
@@ -127,40 +149,55 @@ static void succeeded(struct plan *plan, const struct release *release, size_t p
 }
 
 /* Asked once more, as a new run, if that can do no harm. `cancel` tells who might still run it. */
-static void lost(struct plan *plan, const struct release *release, size_t place,
+static void lost(struct plan *plan, const struct release *release, struct slot slot,
                  Gantry__V1__Finished *finished, bool cancel)
 {
-    const struct run *run = &release->runs[place];
+    const struct run *run = release_run(release, slot);
     const char *why = str_empty(finished->reason) ? "its executor went away" : finished->reason;
     if (run->retry_lost && !run->was_lost && !release->stopping)
-        plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_ABANDONED,
+        plan_action_ended(plan, release, slot, GANTRY__V1__STATUS__STATUS_ABANDONED,
                           plan_text(plan, "lost: %s; it is requested again", why), finished,
                           cancel);
     else
-        plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_FAILED,
+        plan_action_ended(plan, release, slot, GANTRY__V1__STATUS__STATUS_FAILED,
                           plan_text(plan, "lost: %s", why), finished, cancel);
 }
 
-static void finished(struct plan *plan, const struct release *release, size_t place,
+static void succeeded(struct plan *plan, const struct release *release, struct slot slot,
+                      Gantry__V1__Finished *finished)
+{
+    const struct def_action *action = stage_action_at(release_stage(release), slot.place, NULL);
+    bool plans = action->kind == DEF_BUILD && action->build.batch && !slot.build;
+    if (plans) {
+        plan_batch_begin(plan, release, slot.place, finished);
+        return;
+    }
+    finished->batch = NULL;
+    if (slot.build)
+        plan_build_succeeded(plan, release, slot, finished);
+    else
+        plan_action_succeeded(plan, release, slot.place, finished);
+}
+
+static void finished(struct plan *plan, const struct release *release, struct slot slot,
                      const Gantry__V1__Finished *reported)
 {
     uint64_t number = release->number;
     Gantry__V1__Finished *copy = plan_bound_finished(plan, reported);
-    switch ((int)copy->outcome) {
-    case GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED:
-        succeeded(plan, release, place, copy);
-        break;
-    case GANTRY__V1__OUTCOME__OUTCOME_LOST:
-        lost(plan, release, place, copy, false);
-        break;
-    case GANTRY__V1__OUTCOME__OUTCOME_STOPPED:
-        plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_STOPPED, copy->reason,
-                          copy, false);
-        break;
-    default:
-        plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_FAILED, copy->reason,
-                          copy, false);
+    if (copy->outcome == GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED) {
+        succeeded(plan, release, slot, copy);
+        plan_advance(plan, number);
+        return;
     }
+    copy->batch = NULL;
+    if (copy->outcome == GANTRY__V1__OUTCOME__OUTCOME_LOST)
+        lost(plan, release, slot, copy, false);
+    else
+        plan_action_ended(plan, release, slot,
+                          copy->outcome == GANTRY__V1__OUTCOME__OUTCOME_STOPPED
+                              ? GANTRY__V1__STATUS__STATUS_STOPPED
+                              : GANTRY__V1__STATUS__STATUS_FAILED,
+                          copy->reason, copy, false);
     plan_advance(plan, number);
 }
 
@@ -190,13 +227,13 @@ static void step_answer(struct plan *plan, const Gantry__V1__ActionResult *resul
 void step_result(struct plan *plan)
 {
     const Gantry__V1__ActionResult *result = plan->input->message;
-    size_t place = 0;
-    const struct release *release = find_run(plan->state, result->run_id, &place);
+    struct slot slot;
+    const struct release *release = find_run(plan->state, result->run_id, &slot);
     if (!release) {
         step_answer(plan, result);
         return;
     }
-    const struct def_action *action = stage_action_at(release_stage(release), place, NULL);
+    const struct def_action *action = stage_action_at(release_stage(release), slot.place, NULL);
     if (topic_of(action) != plan->input->topic) {
         err_set(plan->err, ERR_INVALID, "%s answers run %s, which is of another kind of action",
                 topic_info(plan->input->topic)->name, result->run_id);
@@ -204,9 +241,9 @@ void step_result(struct plan *plan)
         return;
     }
     if (result->body_case == GANTRY__V1__ACTION_RESULT__BODY_STARTED)
-        started(plan, release, place, result);
+        started(plan, release, slot, result);
     else if (result->body_case == GANTRY__V1__ACTION_RESULT__BODY_FINISHED && result->finished)
-        finished(plan, release, place, result->finished);
+        finished(plan, release, slot, result->finished);
 }
 
 static void expire(struct plan *plan, uint64_t number, const char *gate,
@@ -220,13 +257,32 @@ static void expire(struct plan *plan, uint64_t number, const char *gate,
     plan_approval_ended(plan, number, gate, false, reason);
 }
 
-static void time_out(struct plan *plan, const struct release *release, size_t place,
+static void time_out(struct plan *plan, const struct release *release, struct slot slot,
                      const struct def_action *action)
 {
     char after[32];
     clock_human(action->timeout_ms, after);
-    plan_action_ended(plan, release, place, GANTRY__V1__STATUS__STATUS_FAILED,
+    plan_action_ended(plan, release, slot, GANTRY__V1__STATUS__STATUS_FAILED,
                       plan_text(plan, "timed out after %s", after), NULL, true);
+}
+
+/* A run of the action at that place whose time is up; true: it was ended. */
+static bool due_at(struct plan *plan, const struct release *release, size_t place)
+{
+    const struct def_action *action = stage_action_at(release_stage(release), place, NULL);
+    const struct run *run = &release->runs[place];
+    size_t builds = run->state == RUN_BUILDING ? run->batch->count : 0;
+    for (struct slot slot = {place, 0}; slot.build <= builds; slot.build++) {
+        const struct run *at = release_run(release, slot);
+        if (!is_asked(at) || at->deadline_ms > plan->now_ms)
+            continue;
+        if (action->kind == DEF_APPROVAL)
+            expire(plan, release->number, action->name, &action->approval);
+        else
+            time_out(plan, release, slot, action);
+        return true;
+    }
+    return false;
 }
 
 static void no_answer(struct plan *plan, const struct release *release, size_t place,
@@ -243,16 +299,8 @@ void step_due(struct plan *plan, const struct release *release)
     const struct def_stage *stage = release_stage(release);
     uint64_t number = release->number;
     for (size_t i = 0; release->phase == RELEASE_INSIDE && i < release->run_count; i++) {
-        const struct run *run = &release->runs[i];
-        const struct def_action *action = stage_action_at(stage, i, NULL);
-        if ((run->state != RUN_REQUESTED && run->state != RUN_STARTED) ||
-            run->deadline_ms > plan->now_ms)
-            continue;
-        if (action->kind == DEF_APPROVAL)
-            expire(plan, number, action->name, &action->approval);
-        else
-            time_out(plan, release, i, action);
-        return;
+        if (due_at(plan, release, i))
+            return;
     }
     for (size_t i = 0; release->phase == RELEASE_WAITING && i < release->gate_count; i++) {
         const struct approval *approval = release->gates[i].approval;
@@ -271,11 +319,11 @@ void step_due(struct plan *plan, const struct release *release)
 void step_silence(struct plan *plan)
 {
     const struct engine_input *input = plan->input;
-    size_t place = 0;
-    const struct release *release = find_run(plan->state, input->run_id, &place);
+    struct slot slot;
+    const struct release *release = find_run(plan->state, input->run_id, &slot);
     if (!release)
         return;
-    const struct def_action *action = stage_action_at(release_stage(release), place, NULL);
+    const struct def_action *action = stage_action_at(release_stage(release), slot.place, NULL);
     uint64_t number = release->number;
     char silent[32];
     clock_human(input->silent_ms, silent);
@@ -284,7 +332,7 @@ void step_silence(struct plan *plan)
             PLAN_MESSAGE(plan, Gantry__V1__ActionSilent, gantry__v1__action_silent__init);
         m->release = number;
         m->stage = plan_string(plan, release_stage(release)->name);
-        m->action = plan_string(plan, action->name);
+        m->action = plan_slot_name(plan, release, slot);
         m->run_id = plan_string(plan, input->run_id);
         m->silent_ms = input->silent_ms;
         plan_change(plan, GANTRY__V1__CHANGE__WHAT_ACTION_SILENT, m);
@@ -294,6 +342,6 @@ void step_silence(struct plan *plan)
         PLAN_MESSAGE(plan, Gantry__V1__Finished, gantry__v1__finished__init);
     finished->outcome = GANTRY__V1__OUTCOME__OUTCOME_LOST;
     finished->reason = (char *)plan_text(plan, "nothing was heard of its executor for %s", silent);
-    lost(plan, release, place, finished, true);
+    lost(plan, release, slot, finished, true);
     plan_advance(plan, number);
 }

@@ -14,7 +14,7 @@
 #include "base/id.h"
 
 #define STATE_MAGIC   0x47 /* G */
-#define STATE_VERSION 3
+#define STATE_VERSION 4
 
 /* Written twice: first the strings are collected, then the table and all else is written. */
 struct wire_out {

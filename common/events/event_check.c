@@ -7,6 +7,7 @@
  */
 #include <math.h>
 #include <protobuf-c/protobuf-c.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/id.h"
@@ -29,6 +30,7 @@
 #define LIST_MAX    1000
 #define CHANGES_MAX 10000
 #define YAML_MAX    (256 * 1024)
+#define BUILD_MAX   127 /* bytes of an identifier */
 #define CHUNK_MAX   (32 * 1024)
 #define REF_MAX     1024
 #define COMMENT_MAX (4 * 2000) /* bytes of 2,000 characters */
@@ -36,6 +38,7 @@
 enum form {
     NAME,     /* a name of the product */
     NAME_OPT, /* or empty */
+    ACTION,   /* a name; of a build of a batch <name>/<identifier> */
     HEX_ID,   /* 32 hex digits */
     HEX_ID_OPT,
     COMMIT, /* hex digits, at most 64: it becomes an argument of git */
@@ -246,7 +249,7 @@ static const struct message_rule rules[] = {
      NULL},
     {&gantry__v1__action_request__descriptor,
      RULES({"run_id", HEX_ID, 0}, {"pipeline", NAME, 0}, {"release", PRESENT, 0},
-           {"stage", NAME, 0}, {"action", NAME, 0}, {"build", CHOICE_OPT, 0}),
+           {"stage", NAME, 0}, {"action", ACTION, 0}, {"build", CHOICE_OPT, 0}),
      check_action_request},
     {&gantry__v1__build_spec__descriptor, RULES({"source", NAME, 0}), NULL},
     {&gantry__v1__deploy_spec__descriptor,
@@ -293,7 +296,7 @@ static const struct message_rule rules[] = {
     {&gantry__v1__snapshot_name__descriptor,
      RULES({"key", TEXT, 128}, {"pipeline", NAME, 0}, {"decision_hash", HASH, 0}), NULL},
     {&gantry__v1__log_chunk__descriptor,
-     RULES({"run_id", HEX_ID, 0}, {"pipeline", NAME, 0}, {"stage", NAME, 0}, {"action", NAME, 0},
+     RULES({"run_id", HEX_ID, 0}, {"pipeline", NAME, 0}, {"stage", NAME, 0}, {"action", ACTION, 0},
            {"data", BYTES_OPT, CHUNK_MAX}),
      NULL},
     {&gantry__v1__notification_sent__descriptor,
@@ -322,12 +325,13 @@ static const struct message_rule rules[] = {
      NULL},
     {&gantry__v1__action_requested__descriptor, RULES({"request", PRESENT, 0}), NULL},
     {&gantry__v1__action_started__descriptor,
-     RULES({"release", PRESENT, 0}, {"stage", NAME, 0}, {"action", NAME, 0}, {"run_id", HEX_ID, 0}),
+     RULES({"release", PRESENT, 0}, {"stage", NAME, 0}, {"action", ACTION, 0},
+           {"run_id", HEX_ID, 0}),
      NULL},
     {&gantry__v1__action_progressed__descriptor, RULES({"run_id", HEX_ID, 0}), NULL},
     {&gantry__v1__action_ended__descriptor,
-     RULES({"release", PRESENT, 0}, {"stage", NAME, 0}, {"action", NAME, 0}, {"run_id", HEX_ID, 0},
-           {"request", CHOICE_OPT, 0}),
+     RULES({"release", PRESENT, 0}, {"stage", NAME, 0}, {"action", ACTION, 0},
+           {"run_id", HEX_ID, 0}, {"request", CHOICE_OPT, 0}),
      NULL},
     {&gantry__v1__artifact_set__descriptor,
      RULES({"release", PRESENT, 0}, {"artifact", PRESENT, 0}), NULL},
@@ -343,7 +347,12 @@ static const struct message_rule rules[] = {
      NULL},
     {&gantry__v1__environment_pinned__descriptor, RULES({"environment", NAME, 0}), NULL},
     {&gantry__v1__action_silent__descriptor,
-     RULES({"release", PRESENT, 0}, {"stage", NAME, 0}, {"action", NAME, 0}, {"run_id", HEX_ID, 0}),
+     RULES({"release", PRESENT, 0}, {"stage", NAME, 0}, {"action", ACTION, 0},
+           {"run_id", HEX_ID, 0}),
+     NULL},
+    {&gantry__v1__batch_planned__descriptor,
+     RULES({"release", PRESENT, 0}, {"stage", NAME, 0}, {"action", NAME, 0}, {"run_id", HEX_ID, 0},
+           {"finished", PRESENT, 0}),
      NULL},
     {&gantry__v1__approval_opened__descriptor, RULES({"approval", PRESENT, 0}), NULL},
     {&gantry__v1__approval_closed__descriptor, RULES({"approval", PRESENT, 0}), NULL},
@@ -386,6 +395,18 @@ static bool is_ref(const char *s)
     return *s != '-';
 }
 
+static bool is_action(const char *s)
+{
+    char name[64];
+    size_t len = strcspn(s, "/");
+    if (!s[len])
+        return str_is_name(s);
+    snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : 0), s);
+    const char *build = s + len + 1;
+    size_t n = strspn(build, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
+    return str_is_name(name) && n > 0 && n <= BUILD_MAX && !build[n];
+}
+
 static int check_string(const char *s, const struct field_rule *rule, struct err *err)
 {
     size_t len = strlen(s);
@@ -402,6 +423,12 @@ static int check_string(const char *s, const struct field_rule *rule, struct err
         /* fall through */
     case NAME:
         wrong = str_is_name(s) ? NULL : "is no name ([a-z0-9][a-z0-9-]{0,62})";
+        break;
+    case ACTION:
+        wrong = is_action(s)
+                    ? NULL
+                    : "is no action ([a-z0-9][a-z0-9-]{0,62}, or that, a '/' and a build's "
+                      "identifier)";
         break;
     case HEX_ID_OPT:
         if (!len)

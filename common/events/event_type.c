@@ -68,6 +68,7 @@ static const struct type_row {
     {TOPIC_EVENT, GANTRY__V1__RELEASE_EVENT__FACT_ENVIRONMENT_PINNED,
      "gantry.environment.pinned.v1"},
     {TOPIC_EVENT, GANTRY__V1__RELEASE_EVENT__FACT_ACTION_SILENT, "gantry.action.fell-silent.v1"},
+    {TOPIC_EVENT, GANTRY__V1__RELEASE_EVENT__FACT_BATCH_PLANNED, "gantry.batch.planned.v1"},
     {TOPIC_REQUEST_BUILD, GANTRY__V1__REQUEST_VERB__REQUEST_VERB_RUN, "gantry.build.requested.v1"},
     {TOPIC_REQUEST_BUILD, GANTRY__V1__REQUEST_VERB__REQUEST_VERB_CANCEL,
      "gantry.build.cancelled.v1"},

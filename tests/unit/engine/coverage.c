@@ -84,6 +84,15 @@ static const char *const decisions[] = {"- definition",
                                         "- entered again, all actions",
                                         "- entered by hand again, failed actions",
                                         "- skipped",
+                                        "- planned",
+                                        "- builds kept",
+                                        "- build asked",
+                                        "- build succeeded",
+                                        "- build failed",
+                                        "- build failed cancel",
+                                        "- build stopped cancel",
+                                        "- build abandoned",
+                                        "- build abandoned cancel",
                                         NULL};
 
 void coverage_begin(struct coverage *coverage)
@@ -154,7 +163,8 @@ static char *kind_of(const Gantry__V1__Change *change)
     if (colon && !str_starts(text, "refused"))
         *colon = '\0';
     strv_split(&words, text, ' ');
-    bool verb_says_all = str_eq(words.items[0], "vote") || str_eq(words.items[0], "waiting");
+    bool verb_says_all = str_eq(words.items[0], "vote") || str_eq(words.items[0], "waiting") ||
+                         str_eq(words.items[0], "planned");
     for (size_t i = 0; i < (verb_says_all ? 1 : words.count); i++) {
         const char *w = words.items[i];
         bool plain = strspn(w, "abcdefghijklmnopqrstuvwxyz-:'") == strlen(w);
@@ -232,8 +242,29 @@ static void see_approval(struct coverage *coverage, const Gantry__V1__Change *ch
     }
 }
 
+static void see_build(struct coverage *coverage, const Gantry__V1__Change *change)
+{
+    static const char *const ends[] = {[GANTRY__V1__STATUS__STATUS_SUCCEEDED] = "succeeded",
+                                       [GANTRY__V1__STATUS__STATUS_FAILED] = "failed",
+                                       [GANTRY__V1__STATUS__STATUS_ABANDONED] = "abandoned",
+                                       [GANTRY__V1__STATUS__STATUS_STOPPED] = "stopped"};
+    if (change->what_case == GANTRY__V1__CHANGE__WHAT_BATCH_PLANNED) {
+        if (change->batch_planned->n_kept)
+            count(coverage, "- builds kept");
+    } else if (change->what_case == GANTRY__V1__CHANGE__WHAT_ACTION_REQUESTED) {
+        if (strchr(change->action_requested->request->action, '/'))
+            count(coverage, "- build asked");
+    } else if (change->what_case == GANTRY__V1__CHANGE__WHAT_ACTION_ENDED) {
+        const Gantry__V1__ActionEnded *m = change->action_ended;
+        bool cancel = m->cancel_case == GANTRY__V1__ACTION_ENDED__CANCEL_REQUEST;
+        if (strchr(m->action, '/'))
+            count(coverage, "- build %s%s", ends[m->status], cancel ? " cancel" : "");
+    }
+}
+
 static void see(struct coverage *coverage, const Gantry__V1__Change *change)
 {
+    see_build(coverage, change);
     switch ((int)change->what_case) {
     case GANTRY__V1__CHANGE__WHAT_STAGE_WAITING:
         see_waiting(coverage, change->stage_waiting);

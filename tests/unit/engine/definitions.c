@@ -168,6 +168,27 @@ static const struct {
                           "{custom: budget, every: 10m}\n")
              GATED("prod", "        - window: daily 06:00-22:00 Europe/Berlin\n" APPROVAL(
                                "not: [author], rejects: 2") APPROVAL("by: [group:release]"))},
+    {"batch", HEAD("superseded") SOURCE
+     "  stages:\n"
+     "    - name: build\n"
+     "      steps:\n"
+     "        - build: {name: image, image: registry.example/shop, batch: true, env: {A: '1', "
+     "B: '{{release.number}}'}, size: {cpu: 2, memory: 1Gi}, timeout: 10m}\n"
+     "        - custom/say: {name: say, input: {text: '{{actions.image.VERSION}}'}}\n" DEPLOY(
+         "dev")},
+    {"batch-beside", HEAD("superseded") SOURCE
+     "  stages:\n"
+     "    - name: build\n"
+     "      on-failure: retry 1\n"
+     "      steps:\n"
+     "        - parallel:\n"
+     "            - build: {name: image, image: registry.example/shop}\n"
+     "            - build: {name: tests, batch: true, retry-lost: false}\n" DEPLOY("dev")},
+    {"batch-parallel", HEAD("parallel") SOURCE
+     "  stages:\n"
+     "    - name: build\n"
+     "      steps: [{build: {name: image, image: registry.example/shop, batch: true}}]\n" DEPLOY(
+         "dev")},
     {"broken", "kind: Pipeline\nmetadata: {name: shop}\nspec: {mode: sideways}\n"},
     {"other-name", "apiVersion: gantry/v1\n"
                    "kind: Pipeline\n"

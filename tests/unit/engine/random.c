@@ -24,16 +24,17 @@ static unsigned pick(struct random *r, size_t count)
 
 /* Those with gates of which little is heard more than once. */
 static const char *const definitions[] = {
-    "simple",         "queue",  "gate",           "gate-queue",
-    "two-gates",      "author", "careful",        "steps",
-    "inside",         "beside", "two-votes",      "starter",
-    "lost",           "longer", "vars",           "two-sources",
-    "parallel",       "soak",   "window",         "manual-queue",
-    "manual",         "check",  "check-approval", "window-approval",
-    "rejects",        "eyes",   "again",          "back",
-    "paths",          "late",   "all-gates",      "careful-window",
-    "canary",         "refs",   "all-gates",      "check",
-    "check-approval", "soak"};
+    "simple",         "queue",         "gate",           "gate-queue",
+    "two-gates",      "author",        "careful",        "steps",
+    "inside",         "beside",        "two-votes",      "starter",
+    "lost",           "longer",        "vars",           "two-sources",
+    "parallel",       "soak",          "window",         "manual-queue",
+    "manual",         "check",         "check-approval", "window-approval",
+    "rejects",        "eyes",          "again",          "back",
+    "paths",          "late",          "all-gates",      "careful-window",
+    "canary",         "refs",          "all-gates",      "check",
+    "check-approval", "soak",          "batch",          "batch-beside",
+    "batch",          "batch-parallel"};
 static const char *const people[] = {"ann",          "bob",     "eve",   "finn", "qa-carl",
                                      "release-dora", "no-mail", "guest", "zoe"};
 static const char *const stages[] = {"build", "dev", "staging", "prod"};
@@ -42,6 +43,7 @@ static const char *const stages[] = {"build", "dev", "staging", "prod"};
 static void known_release(struct random_known *k)
 {
     strv_release(&k->runs);
+    strv_release(&k->plans);
     strv_release(&k->approvals);
     strv_release(&k->closed);
     strv_release(&k->failed);
@@ -102,6 +104,14 @@ static void learn(struct random_known *k, const Gantry__V1__Change *change)
         const Gantry__V1__ActionRequest *m = change->action_requested->request;
         if (m->kind != GANTRY__V1__ACTION_KIND__ACTION_KIND_APPROVAL)
             strv_addf(&k->runs, "%" PRIu64 " %s/%s", m->release, m->stage, m->action);
+        if (m->kind == GANTRY__V1__ACTION_KIND__ACTION_KIND_BUILD && m->build->batch)
+            strv_addf(&k->plans, "%" PRIu64 " %s/%s", m->release, m->stage, m->action);
+        break;
+    }
+    case GANTRY__V1__CHANGE__WHAT_BATCH_PLANNED: {
+        const Gantry__V1__BatchPlanned *m = change->batch_planned;
+        move_out(&k->plans, NULL, m->release, m->stage, m->action);
+        move_out(&k->runs, &k->closed, m->release, m->stage, m->action);
         break;
     }
     case GANTRY__V1__CHANGE__WHAT_CHECK_ASKED: {
@@ -122,6 +132,7 @@ static void learn(struct random_known *k, const Gantry__V1__Change *change)
     case GANTRY__V1__CHANGE__WHAT_ACTION_ENDED: {
         const Gantry__V1__ActionEnded *m = change->action_ended;
         bool asked = m->kind != GANTRY__V1__ACTION_KIND__ACTION_KIND_APPROVAL && k->runs.count;
+        move_out(&k->plans, NULL, m->release, m->stage, m->action);
         if (asked)
             move_out(&k->runs, m->finished ? &k->closed : NULL, m->release, m->stage, m->action);
         break;
@@ -168,11 +179,24 @@ static const char *recent(struct random *r, const struct strv *keys)
     return keys->items[keys->count - 1 - pick(r, span)];
 }
 
+/* Whatever a buildspec may say, and now and then what none may. */
+static char *random_plan(struct random *r, const char *key)
+{
+    static const char *const builds[] = {"a b c", "a b>a c>b",   "a! b>a c",    "a b! c>a,b",
+                                         "a",     "a! b!",       "a b c d>a,b", "a b>a c>a",
+                                         "b>a a", "a! b>a c>b d"};
+    static const char *const wrong[] = {"", "a b>c", "a b>a a", "a>b b>a", "a>a", "a/b"};
+    return mem_printf("plan %s %s%s", key, pick(r, 3) ? "" : "fast=1 ",
+                      pick(r, 30) ? PICK(r, builds) : PICK(r, wrong));
+}
+
 static char *random_result(struct random *r, const struct random_known *k)
 {
     const char *key = recent(r, pick(r, 12) ? &k->runs : &k->closed);
     if (!key)
         return NULL;
+    if (strv_has(&k->plans, key) && pick(r, 6))
+        return random_plan(r, key);
     switch (pick(r, 30)) {
     case 0:
     case 1:
@@ -188,7 +212,7 @@ static char *random_result(struct random *r, const struct random_known *k)
     case 7:
         return mem_printf("stopped %s", key);
     case 8:
-        return mem_printf("ok %s no-image=1", key);
+        return mem_printf("ok %s %s=1", key, pick(r, 3) ? "no-image" : "other-image");
     default:
         return mem_printf("ok %s VERSION=%u", key, pick(r, 100));
     }

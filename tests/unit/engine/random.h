@@ -13,12 +13,12 @@ struct random {
 
 /* What there is to answer and to ask for, by what was decided so far. */
 struct random_known {
-    struct strv runs, approvals; /* open ones, "N STAGE/NAME" */
-    struct strv closed;          /* runs that ended: late answers and copies */
-    struct strv failed;          /* "N STAGE" */
-    struct strv succeeded;       /* "STAGE N" */
-    struct strv waiting;         /* "N STAGE" of those that were said to wait, the last ones last */
-    struct strv held;            /* "N STAGE GATE" likewise */
+    struct strv runs, plans, approvals; /* open ones, "N STAGE/NAME" */
+    struct strv closed;                 /* runs that ended: late answers and copies */
+    struct strv failed;                 /* "N STAGE" */
+    struct strv succeeded;              /* "STAGE N" */
+    struct strv waiting; /* "N STAGE" of those that were said to wait, the last ones last */
+    struct strv held;    /* "N STAGE GATE" likewise */
     uint64_t newest;
 };
 

@@ -358,14 +358,16 @@ static void in_ok(struct script *t)
     Gantry__V1__Finished finished = GANTRY__V1__FINISHED__INIT;
     Gantry__V1__Artifact artifact = GANTRY__V1__ARTIFACT__INIT;
     Gantry__V1__KeyValue values[WORDS_MAX], *items[WORDS_MAX];
-    char digest[72];
+    char digest[72], name[64];
     finished.outcome = GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED;
     finished.n_exported = pairs(t, 3, values, items);
     finished.exported = items;
     if (asked->image && !option(t, "no-image")) {
-        artifact.name = asked->action;
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(asked->action, "/"), asked->action);
+        artifact.name = name;
         artifact.repository = (char *)option_or(t, "image", asked->image);
-        artifact.digest = (char *)script_digest(digest, asked->release, asked->action);
+        artifact.digest = (char *)script_digest(
+            digest, asked->release + (option(t, "other-image") ? 1000 : 0), name);
         artifact.tag = "release-1";
         finished.image_case = GANTRY__V1__FINISHED__IMAGE_ARTIFACT;
         finished.artifact = &artifact;
@@ -375,6 +377,54 @@ static void in_ok(struct script *t)
     result(t, asked, &m);
     for (size_t i = 0; i < finished.n_exported; i++)
         free(values[i].key);
+}
+
+/* Splits NAME[!][>NAME,NAME] in place. */
+static void read_build(char *word, Gantry__V1__BatchBuild *build, struct strv *waits_for)
+{
+    char *after = strchr(word, '>'), *ignored;
+    gantry__v1__batch_build__init(build);
+    if (after) {
+        *after = '\0';
+        strv_split(waits_for, after + 1, ',');
+    }
+    ignored = strchr(word, '!');
+    if (ignored)
+        *ignored = '\0';
+    build->identifier = word;
+    build->ignore_failure = ignored != NULL;
+    build->depend_on = waits_for->items;
+    build->n_depend_on = waits_for->count;
+}
+
+static void in_plan(struct script *t)
+{
+    Gantry__V1__ActionResult m = GANTRY__V1__ACTION_RESULT__INIT;
+    Gantry__V1__Finished finished = GANTRY__V1__FINISHED__INIT;
+    Gantry__V1__BatchPlan plan = GANTRY__V1__BATCH_PLAN__INIT;
+    Gantry__V1__BatchBuild builds[WORDS_MAX], *items[WORDS_MAX];
+    Gantry__V1__KeyValue value = GANTRY__V1__KEY_VALUE__INIT, *values[] = {&value};
+    struct strv waits_for[WORDS_MAX] = {{0}};
+    plan.fast_fail = option(t, "fast") != NULL;
+    plan.builds = items;
+    value.key = "B";
+    value.value = (char *)option_or(t, "env", "of the batch");
+    for (size_t i = 3; i < t->words.count; i++) {
+        if (strchr(t->words.items[i], '='))
+            continue;
+        read_build(t->words.items[i], &builds[plan.n_builds], &waits_for[i]);
+        builds[plan.n_builds].env = values;
+        builds[plan.n_builds].n_env = 1;
+        items[plan.n_builds] = &builds[plan.n_builds];
+        plan.n_builds++;
+    }
+    finished.outcome = GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED;
+    finished.batch = &plan;
+    m.body_case = GANTRY__V1__ACTION_RESULT__BODY_FINISHED;
+    m.finished = &finished;
+    result(t, asked_of(t, t->s->runs), &m);
+    for (size_t i = 0; i < WORDS_MAX; i++)
+        strv_release(&waits_for[i]);
 }
 
 static void in_not_ok(struct script *t)
@@ -485,6 +535,7 @@ static const struct {
     {"started", in_progress},
     {"progress", in_progress},
     {"ok", in_ok},
+    {"plan", in_plan},
     {"fail", in_not_ok},
     {"lost", in_not_ok},
     {"stopped", in_not_ok},
@@ -501,8 +552,8 @@ const char *script_input(size_t i)
 /* Whether there is anything that the line can be about. */
 static bool makes_sense(const struct script *t)
 {
-    static const char *const answers[] = {"started", "progress", "ok",     "fail",  "lost",
-                                          "stopped", "approve",  "reject", "silent"};
+    static const char *const answers[] = {"started", "progress", "ok",     "fail",   "lost",
+                                          "stopped", "approve",  "reject", "silent", "plan"};
     char key[256];
     snprintf(key, sizeof(key), "%s %s", word(t, 1), word(t, 2));
     for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {

@@ -102,6 +102,148 @@ static void exported_variables_of_more_than_16_kib_fail_their_action(void **unus
     scenario_free(s);
 }
 
+/* Builds b0, b1 ... of which each has a variable of that many bytes. */
+static void answer_plan(struct scenario *s, const char *run, size_t count, size_t bytes)
+{
+    Gantry__V1__Finished finished = GANTRY__V1__FINISHED__INIT;
+    Gantry__V1__BatchPlan plan = GANTRY__V1__BATCH_PLAN__INIT;
+    Gantry__V1__BatchBuild builds[101], *items[101];
+    Gantry__V1__KeyValue value = GANTRY__V1__KEY_VALUE__INIT, *values[] = {&value};
+    value.key = "V";
+    value.value = filled('v', bytes);
+    for (size_t i = 0; i < count; i++) {
+        items[i] = &builds[i];
+        gantry__v1__batch_build__init(items[i]);
+        items[i]->identifier = mem_printf("b%zu", i);
+        items[i]->env = values;
+        items[i]->n_env = 1;
+    }
+    plan.builds = items;
+    plan.n_builds = count;
+    finished.outcome = GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED;
+    finished.batch = &plan;
+    finish(s, run, &finished);
+    for (size_t i = 0; i < count; i++)
+        free(items[i]->identifier);
+    free(value.value);
+}
+
+static void a_batch_of_more_than_100_builds_or_64_kib_fails_its_action(void **unused)
+{
+    (void)unused;
+    struct scenario *s = begin();
+    script_play(s, "define batch-parallel\npush 0001\npush 0002\n");
+    answer_plan(s, "1 build/image", 2, 33 * 1024);
+    change(s, "done 1 build/image failed: the batch takes more than 64 KiB");
+    assert_true(s->ledger[s->ledger_count - 1].value.len < 4 * 1024);
+    answer_plan(s, "2 build/image", 101, 1);
+    change(s, "done 2 build/image failed: the batch has more than 100 builds");
+    scenario_free(s);
+}
+
+/* Each request carries the release's variables. */
+static void a_batch_whose_requests_are_too_much_for_a_decision_goes_on_in_the_next(void **unused)
+{
+    (void)unused;
+    struct scenario *s = begin();
+    char *value = filled('v', 8000);
+    char *yaml = mem_printf("apiVersion: gantry/v1\n"
+                            "kind: Pipeline\n"
+                            "metadata: {name: shop}\n"
+                            "spec:\n"
+                            "  variables: {BIG: %s}\n"
+                            "  sources: [{name: app, git: https://git.example/a.git, branches: "
+                            "[main]}]\n"
+                            "  stages: [{name: build, steps: [{build: {name: image, batch: "
+                            "true}}]}]\n",
+                            value);
+    define(s, yaml);
+    script_play(s, "push 0001\n");
+    answer_plan(s, "1 build/image", 100, 1);
+    change(s, "request 1 build/image/b0#1");
+    assert_null(map_get(s->runs, "1 build/image/b99"));
+    free(value);
+    free(yaml);
+    while (engine_state_deadline(s->state) <= s->now_ms)
+        assert_true(scenario_clock(s));
+    assert_non_null(map_get(s->runs, "1 build/image/b99"));
+    scenario_free(s);
+}
+
+/* One Decision has to be able to end them all. */
+static void batches_of_a_stage_have_at_most_300_builds_and_end_in_one_decision(void **unused)
+{
+    (void)unused;
+    struct scenario *s = begin();
+    define(s, "apiVersion: gantry/v1\n"
+              "kind: Pipeline\n"
+              "metadata: {name: shop}\n"
+              "spec:\n"
+              "  sources: [{name: app, git: https://git.example/a.git, branches: [main]}]\n"
+              "  stages:\n"
+              "    - name: build\n"
+              "      steps:\n"
+              "        - parallel:\n"
+              "            - build: {name: a, batch: true}\n"
+              "            - build: {name: b, batch: true}\n"
+              "            - build: {name: c, batch: true}\n"
+              "            - build: {name: d, batch: true}\n");
+    script_play(s, "push 0001\n");
+    answer_plan(s, "1 build/a", 100, 1);
+    answer_plan(s, "1 build/b", 100, 1);
+    answer_plan(s, "1 build/c", 100, 1);
+    answer_plan(s, "1 build/d", 1, 1);
+    change(s, "done 1 build/d failed: the batches of its stage would have 301 builds, more than");
+    script_play(s, "stop 1 abandon\n");
+    change(s, "ended 1 stopped");
+    /* With the longest reason that somebody may give, twice each, it still fits. */
+    assert_true(s->ledger[s->ledger_count - 1].value.len + 300 * 2 * 500 < RECORD_MAX);
+    scenario_free(s);
+}
+
+static void batches_that_are_together_too_much_for_a_snapshot_fail_their_actions(void **unused)
+{
+    struct err err;
+    (void)unused;
+    struct scenario *s = begin();
+    script_play(s, "define batch-parallel\n");
+    for (int i = 1; i <= 8; i++) {
+        char *push = mem_printf("push %04x\n", i), *run = mem_printf("%d build/image", i);
+        script_play(s, push);
+        answer_plan(s, run, 2, 31 * 1024);
+        if (i > 6)
+            change(s, "done");
+        free(push);
+        free(run);
+    }
+    assert_non_null(strstr(change(s, "done 8"), "more than can be kept"));
+    struct buf bytes;
+    buf_init(&bytes, EVENT_VALUE_MAX);
+    assert_int_equal(engine_encode(s->state, &bytes, &err), 0);
+    buf_release(&bytes);
+    scenario_free(s);
+}
+
+static void what_all_builds_of_a_batch_export_is_bounded_as_an_actions(void **unused)
+{
+    Gantry__V1__Finished finished = GANTRY__V1__FINISHED__INIT;
+    Gantry__V1__KeyValue value = GANTRY__V1__KEY_VALUE__INIT, *values[] = {&value};
+    (void)unused;
+    struct scenario *s = begin();
+    script_play(s, "define batch-beside\npush 0001\nplan 1 build/tests a b\n");
+    value.key = "BIG";
+    value.value = filled('x', 9 * 1024);
+    finished.outcome = GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED;
+    finished.exported = values;
+    finished.n_exported = 1;
+    finish(s, "1 build/tests/a", &finished);
+    change(s, "done 1 build/tests/a succeeded");
+    finish(s, "1 build/tests/b", &finished);
+    change(s, "done 1 build/tests/b failed: the variables that the release's actions export take");
+    free(value.value);
+    scenario_free(s);
+}
+
 static void a_long_report_is_cut_and_its_outcome_counts(void **unused)
 {
     Gantry__V1__Finished finished = GANTRY__V1__FINISHED__INIT;
@@ -395,6 +537,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_comment_of_more_than_2000_characters_is_refused),
         cmocka_unit_test(exported_variables_of_more_than_16_kib_fail_their_action),
+        cmocka_unit_test(a_batch_of_more_than_100_builds_or_64_kib_fails_its_action),
+        cmocka_unit_test(a_batch_whose_requests_are_too_much_for_a_decision_goes_on_in_the_next),
+        cmocka_unit_test(batches_of_a_stage_have_at_most_300_builds_and_end_in_one_decision),
+        cmocka_unit_test(batches_that_are_together_too_much_for_a_snapshot_fail_their_actions),
+        cmocka_unit_test(what_all_builds_of_a_batch_export_is_bounded_as_an_actions),
         cmocka_unit_test(a_long_report_is_cut_and_its_outcome_counts),
         cmocka_unit_test(test_reports_do_not_take_the_place_of_what_else_a_report_says),
         cmocka_unit_test(a_long_commit_message_is_cut_between_characters),

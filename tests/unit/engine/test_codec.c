@@ -43,6 +43,22 @@ static const char busy[] = "define gate\n"
                            "stop 4 wait\n"
                            "push 0006 source=lib\n";
 
+/* Batches under way, ended and to be retried. */
+static const char batches[] = "define batch-parallel\n"
+                              "push 0001\n"
+                              "plan 1 build/image a! b c>a\n"
+                              "ok 1 build/image/b VERSION=1\n"
+                              "fail 1 build/image/a exit 1\n"
+                              "started 1 build/image/c\n"
+                              "push 0002\n"
+                              "plan 2 build/image fast=1 a b\n"
+                              "ok 2 build/image/a\n"
+                              "fail 2 build/image/b exit 1\n"
+                              "push 0003\n"
+                              "plan 3 build/image a b\n"
+                              "lost 3 build/image/a\n"
+                              "push 0004\n";
+
 static void a_decoded_state_decides_as_the_one_it_came_from(void **unused)
 {
     struct engine_state *copy = NULL;
@@ -70,14 +86,39 @@ static void a_decoded_state_decides_as_the_one_it_came_from(void **unused)
     scenario_free(s);
 }
 
+static void a_decoded_batch_goes_on_where_it_was(void **unused)
+{
+    struct engine_state *copy = NULL;
+    struct buf bytes;
+    struct err err;
+    (void)unused;
+    struct scenario *s = played(batches);
+    encode(s->state, &bytes);
+    assert_int_equal(engine_decode(&copy, bytes.data, bytes.len, &err), 0);
+    engine_state_free(s->state);
+    s->state = copy;
+    script_play(s, "ok 1 build/image/c no-image=1\n"
+                   "  done 1 build/image/c succeeded\n"
+                   "  done 1 build/image succeeded**\n"
+                   "  artifact 1 image\n"
+                   "  ...\n"
+                   "retry 2 build\n"
+                   "plan 2 build/image fast=1 a b\n"
+                   "  planned 2 build/image a b, kept: a\n"
+                   "  request 2 build/image/b#2\n"
+                   "lost 3 build/image/a\n"
+                   "  done 3 build/image/a failed: lost**\n");
+    buf_release(&bytes);
+    scenario_free(s);
+}
+
 /* Any bytes whatever are refused or give a state; never a crash (run with sanitizers). */
-static void damaged_bytes_are_refused_or_read_safely(void **unused)
+static void damage(const char *script)
 {
     struct buf bytes;
     struct err err;
     size_t refused = 0, count = 0;
-    (void)unused;
-    struct scenario *s = played(busy);
+    struct scenario *s = played(script);
     encode(s->state, &bytes);
     for (size_t at = 0; at < bytes.len; at++) {
         for (int bit = 0; bit < 8; bit += 3) {
@@ -106,6 +147,13 @@ static void damaged_bytes_are_refused_or_read_safely(void **unused)
     print_message("%zu of %zu single changes refused\n", refused, count);
     buf_release(&bytes);
     scenario_free(s);
+}
+
+static void damaged_bytes_are_refused_or_read_safely(void **unused)
+{
+    (void)unused;
+    damage(busy);
+    damage(batches);
 }
 
 static void bytes_of_another_version_are_refused(void **unused)
@@ -197,6 +245,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_decoded_state_decides_as_the_one_it_came_from),
+        cmocka_unit_test(a_decoded_batch_goes_on_where_it_was),
         cmocka_unit_test(damaged_bytes_are_refused_or_read_safely),
         cmocka_unit_test(bytes_of_another_version_are_refused),
         cmocka_unit_test(an_idle_pipeline_takes_less_than_a_kilobyte_beside_its_definition),

@@ -147,6 +147,36 @@ static void a_request_says_in_which_image_its_commands_run(void **unused)
     end(s, &records);
 }
 
+static void a_build_of_a_batch_is_asked_for_with_what_both_it_and_its_action_say(void **unused)
+{
+    struct engine_records records;
+    char id[ID_SIZE];
+    (void)unused;
+    struct scenario *s = begin(&records, "define batch\npush 0001\n");
+    Gantry__V1__ActionRequest *request = unpack(of_topic(&records, TOPIC_REQUEST_BUILD));
+    assert_true(request->build->batch);
+    assert_string_equal(request->action, "image");
+    event_free(request);
+    end(s, &records);
+    s = begin(&records, "define batch\npush 0001\nplan 1 build/image a\n");
+    const struct engine_record *record = of_topic(&records, TOPIC_REQUEST_BUILD);
+    request = unpack(record);
+    event_id_run(id, SCENARIO_EPOCH, "shop", 1, "build", "image/a", 1);
+    assert_string_equal(record->key, id);
+    assert_string_equal(request->run_id, id);
+    assert_string_equal(request->action, "image/a");
+    assert_false(request->build->batch);
+    assert_string_equal(request->build->buildspec, "buildspec.yml");
+    assert_string_equal(request->build->image, "registry.example/shop");
+    assert_int_equal(request->build->n_env, 2);
+    assert_string_equal(request->build->env[0]->value, "1");
+    assert_string_equal(request->build->env[1]->value, "of the batch");
+    assert_true(request->build->cpu == 2 && request->build->memory_bytes == 1 << 30);
+    assert_int_equal(request->timeout_ms, 10 * 60 * 1000);
+    event_free(request);
+    end(s, &records);
+}
+
 static void a_cancel_goes_the_way_of_its_request(void **unused)
 {
     struct engine_records records;
@@ -281,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_request_is_published_whole_with_its_order_and_key),
         cmocka_unit_test(a_request_says_what_its_checkout_has),
         cmocka_unit_test(a_request_says_in_which_image_its_commands_run),
+        cmocka_unit_test(a_build_of_a_batch_is_asked_for_with_what_both_it_and_its_action_say),
         cmocka_unit_test(a_cancel_goes_the_way_of_its_request),
         cmocka_unit_test(an_approval_is_asked_for_with_what_decides_it),
         cmocka_unit_test(an_approval_action_is_asked_of_no_executor),

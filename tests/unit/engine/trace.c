@@ -168,6 +168,15 @@ static void add_of_action(struct buf *out, const Gantry__V1__Change *change)
         add_reason(out, m->reason);
         break;
     }
+    case GANTRY__V1__CHANGE__WHAT_BATCH_PLANNED: {
+        const Gantry__V1__BatchPlanned *m = change->batch_planned;
+        buf_addf(out, "planned %llu %s/%s", (unsigned long long)m->release, m->stage, m->action);
+        for (size_t i = 0; i < m->finished->batch->n_builds; i++)
+            buf_addf(out, " %s", m->finished->batch->builds[i]->identifier);
+        for (size_t i = 0; i < m->n_kept; i++)
+            buf_addf(out, "%s%s", i ? " " : ", kept: ", m->kept[i]);
+        break;
+    }
     case GANTRY__V1__CHANGE__WHAT_ARTIFACT_SET:
         buf_addf(out, "artifact %llu %s", (unsigned long long)change->artifact_set->release,
                  change->artifact_set->artifact->name);

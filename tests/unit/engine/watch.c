@@ -17,6 +17,8 @@ static void release_free(void *value)
     strv_release(&release->succeeded);
     map_free(release->digests);
     map_free(release->running);
+    map_free(release->batches);
+    map_free(release->builds);
     free(release);
 }
 
@@ -104,6 +106,8 @@ static void see_started(struct scenario *s, const Gantry__V1__ReleaseStarted *m)
     r->definition = definition->pipeline;
     r->digests = map_new(free);
     r->running = map_new(NULL);
+    r->batches = map_new(event_free);
+    r->builds = map_new(free);
     for (size_t i = 0; i < m->n_artifacts; i++)
         map_set(r->digests, m->artifacts[i]->name, mem_strdup(m->artifacts[i]->digest));
     votes_started(s, r);
@@ -309,6 +313,98 @@ static void see_ended(struct scenario *s, const Gantry__V1__ReleaseEnded *m)
     votes_release_ended(s, m->release);
 }
 
+/* ---- batches ---- */
+
+static const char *build_end(const struct seen_release *r, const char *action, const char *build)
+{
+    char key[256];
+    snprintf(key, sizeof(key), "%s/%s", action, build);
+    return map_get(r->builds, key);
+}
+
+static bool is_ignored(const Gantry__V1__BatchPlan *plan, const char *build)
+{
+    for (size_t i = 0; i < plan->n_builds; i++) {
+        if (str_eq(plan->builds[i]->identifier, build))
+            return plan->builds[i]->ignore_failure;
+    }
+    return false;
+}
+
+static void see_planned(struct scenario *s, const Gantry__V1__BatchPlanned *m)
+{
+    struct seen_release *r = watch_release(s, m->release);
+    const Gantry__V1__BatchPlan *plan = m->finished->batch;
+    char key[256];
+    if (!map_get(r->running, m->run_id))
+        scenario_broken(s, "a batch is planned by a run that is not under way");
+    for (size_t i = 0; i < plan->n_builds; i++) {
+        bool kept = false;
+        for (size_t j = 0; j < m->n_kept; j++)
+            kept = kept || str_eq(m->kept[j], plan->builds[i]->identifier);
+        snprintf(key, sizeof(key), "%s/%s", m->action, plan->builds[i]->identifier);
+        if (kept && !str_eq(map_get(r->builds, key), "succeeded"))
+            scenario_broken(s, "build %s is kept, and it has not succeeded", key);
+        if (!kept)
+            map_del(r->builds, key);
+    }
+    map_set(r->batches, m->action, event_clone(plan));
+}
+
+/* Asked for when those that it waits for have ended well, or badly and that is ignored. */
+static void check_build(struct scenario *s, const struct seen_release *r, const char *action,
+                        const char *identifier)
+{
+    const Gantry__V1__BatchPlan *plan = map_get(r->batches, action);
+    bool there = false;
+    for (size_t i = 0; plan && i < plan->n_builds; i++) {
+        const Gantry__V1__BatchBuild *build = plan->builds[i];
+        const char *end = build_end(r, action, build->identifier);
+        if (plan->fast_fail && end && !str_eq(end, "succeeded") && !build->ignore_failure)
+            scenario_broken(s, "a build is asked for after another failed, with fast-fail");
+        if (!str_eq(build->identifier, identifier))
+            continue;
+        there = true;
+        if (end)
+            scenario_broken(s, "build %s is asked for again", identifier);
+        for (size_t j = 0; j < build->n_depend_on; j++) {
+            end = build_end(r, action, build->depend_on[j]);
+            if (!end || (!str_eq(end, "succeeded") && !is_ignored(plan, build->depend_on[j])))
+                scenario_broken(s, "build %s does not wait for %s", identifier,
+                                build->depend_on[j]);
+        }
+    }
+    if (!there)
+        scenario_broken(s, "build %s of no batch is asked for", identifier);
+}
+
+static void see_build_ended(struct seen_release *r, const Gantry__V1__ActionEnded *m)
+{
+    bool again = m->status == GANTRY__V1__STATUS__STATUS_ABANDONED && m->finished;
+    if (!again)
+        map_set(
+            r->builds, m->action,
+            mem_strdup(m->status == GANTRY__V1__STATUS__STATUS_SUCCEEDED ? "succeeded" : "failed"));
+}
+
+/* An action succeeds when all its builds have, but for those whose failure is ignored. */
+static void check_batch_ended(struct scenario *s, struct seen_release *r,
+                              const Gantry__V1__ActionEnded *m)
+{
+    Gantry__V1__BatchPlan *plan = map_take(r->batches, m->action);
+    bool bad = false;
+    for (size_t i = 0; plan && i < plan->n_builds; i++) {
+        const char *end = build_end(r, m->action, plan->builds[i]->identifier);
+        bad = bad || !end || (!str_eq(end, "succeeded") && !plan->builds[i]->ignore_failure);
+    }
+    if (plan && bad && m->status == GANTRY__V1__STATUS__STATUS_SUCCEEDED)
+        scenario_broken(s, "a batch succeeds in which a build did not");
+    if (plan && !bad && m->status == GANTRY__V1__STATUS__STATUS_FAILED &&
+        !strstr(m->reason, "image") && !strstr(m->reason, "variables"))
+        scenario_broken(s, "a batch fails of which all builds succeeded: %s", m->reason);
+    event_free(plan);
+}
+
 static void see_requested(struct scenario *s, const Gantry__V1__ActionRequest *m)
 {
     struct seen_release *r = watch_release(s, m->release);
@@ -317,6 +413,11 @@ static void see_requested(struct scenario *s, const Gantry__V1__ActionRequest *m
     if (map_get(r->running, m->run_id))
         scenario_broken(s, "a run is requested twice");
     map_set(r->running, m->run_id, "");
+    char action[64];
+    const char *slash = strchr(m->action, '/');
+    snprintf(action, sizeof(action), "%.*s", (int)strcspn(m->action, "/"), m->action);
+    if (slash)
+        check_build(s, r, action, slash + 1);
     if (m->spec_case == GANTRY__V1__ACTION_REQUEST__SPEC_DEPLOY &&
         !str_eq(map_get(r->digests, m->deploy->artifact->name), m->deploy->artifact->digest))
         scenario_broken(s, "3: another digest is deployed than was built");
@@ -332,6 +433,10 @@ static void see_action_ended(struct scenario *s, const Gantry__V1__ActionEnded *
     struct seen_release *r = watch_release(s, m->release);
     if (!map_del(r->running, m->run_id) && m->status != GANTRY__V1__STATUS__STATUS_FAILED)
         scenario_broken(s, "a run ends well that was never requested");
+    if (strchr(m->action, '/'))
+        see_build_ended(r, m);
+    else
+        check_batch_ended(s, r, m);
     if (m->kind != GANTRY__V1__ACTION_KIND__ACTION_KIND_APPROVAL ||
         m->status != GANTRY__V1__STATUS__STATUS_SUCCEEDED)
         return;
@@ -486,6 +591,9 @@ static void see(struct scenario *s, const Gantry__V1__Change *change)
         break;
     case GANTRY__V1__CHANGE__WHAT_ACTION_REQUESTED:
         see_requested(s, change->action_requested->request);
+        break;
+    case GANTRY__V1__CHANGE__WHAT_BATCH_PLANNED:
+        see_planned(s, change->batch_planned);
         break;
     case GANTRY__V1__CHANGE__WHAT_ACTION_ENDED:
         see_action_ended(s, change->action_ended);

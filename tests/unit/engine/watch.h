@@ -17,6 +17,8 @@ struct seen_release {
     int64_t arrived_ms;    /* where it stands */
     struct map *digests;   /* artifact -> digest */
     struct map *running;   /* run ids */
+    struct map *batches;   /* action -> BatchPlan */
+    struct map *builds;    /* action/identifier -> how it ended */
 };
 
 struct watch {
