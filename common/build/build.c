@@ -92,6 +92,7 @@ static void build_free(struct build *build)
     free(build->reason);
     free(build->command);
     buildspec_free(build->spec);
+    batch_plan_free(build->batch);
     for (size_t i = 0; i < PHASE_COUNT; i++)
         free(build->phases[i].context);
     strv_release(&build->exported);
@@ -289,7 +290,7 @@ static void begin_source(struct build *build)
                    "The request has no revision of the action's source", NULL, 0);
         return;
     }
-    if (image_begin(build, &err) < 0) {
+    if (!build->request->build->batch && image_begin(build, &err) < 0) {
         build_fail(build, PHASE_DOWNLOAD_SOURCE, err.msg, NULL, 0);
         return;
     }

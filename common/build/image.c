@@ -5,7 +5,10 @@
  *
  * The tag can name something from before: an attempt before this one, a pipeline of the same name
  * and release number in a ledger that is no more. So it is asked for beside the checkout, too: what
- * it named then and names still, the build has not pushed. */
+ * it named then and names still, the build has not pushed.
+ *
+ * The builds of a batch share the tag, and one of them makes the image: another that reports none
+ * has none. */
 #include <jansson.h>
 #include <stdio.h>
 
@@ -76,12 +79,30 @@ static bool is_from_before(const struct build *build)
            str_eq(build->tag_digest, build->tag_before);
 }
 
+/* What another build of the batch has pushed before. An attempt before this one may have, too. */
+static bool is_of_others(const struct build *build)
+{
+    return batch_identifier(build) && build->by_tag && build->host.attempt == 1 &&
+           build->request->number == 1 && str_eq(build->digest, build->tag_before);
+}
+
+static void have_none(struct build *build)
+{
+    image_cancel(build);
+    build->image_known = false;
+    after_next(build);
+}
+
 /* All answers are there. */
 static void judge(struct build *build)
 {
     char reason[400];
     if (build->image_call || build->tag_call || build->before_call)
         return;
+    if (is_of_others(build)) {
+        have_none(build);
+        return;
+    }
     if (is_from_before(build))
         build->tag_digest[0] = '\0';
     if (!build->tag_digest[0])
@@ -124,6 +145,10 @@ static void on_image(const struct oci_image *image, const struct err *err, void 
 {
     struct build *build = arg;
     build->image_call = NULL;
+    if (err->code == ERR_NOT_FOUND && !build->digest[0] && batch_identifier(build)) {
+        have_none(build);
+        return;
+    }
     if (err->code == ERR_NOT_FOUND && !build->digest[0]) {
         fail(build, "The build succeeded, but no image is known: export " IMAGE_DIGEST_VARIABLE
                     ", write imageDetail.json among the artifacts, or push to $GANTRY_IMAGE");
@@ -138,7 +163,8 @@ static void on_image(const struct oci_image *image, const struct err *err, void 
     for (size_t i = 0; i < image->platforms.count; i++)
         strv_add(&build->image.platforms, image->platforms.items[i]);
     build->image_known = true;
-    if (!build->digest[0]) { /* found by its tag */
+    build->by_tag = !build->digest[0];
+    if (build->by_tag) {
         snprintf(build->digest, sizeof(build->digest), "%s", image->digest);
         snprintf(build->tag_digest, sizeof(build->tag_digest), "%s", image->digest);
     }

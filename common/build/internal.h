@@ -65,6 +65,7 @@ struct build {
     unsigned working;          /* jobs on workers, which will call back */
     volatile bool halt;        /* to them: the build has ended */
     struct buildspec *spec;
+    Gantry__V1__BatchPlan *batch;  /* the answer, where it is asked for; NULL */
     struct build_secrets *secrets; /* NULL: it asks for none */
     struct git_login login;        /* for git in the commands, until they have it; zero: none */
     struct plan plan;
@@ -116,6 +117,7 @@ struct build {
     char tag_digest[OCI_DIGEST_SIZE];       /* what check_tag names; "" for nothing */
     struct oci_image image;
     bool image_known;
+    bool by_tag;                      /* nothing but its tag told which */
     struct oci_call *before_call;     /* under way */
     char tag_before[OCI_DIGEST_SIZE]; /* what `tag` named before the commands */
     struct oci_call *attach_call;     /* under way */
@@ -169,6 +171,13 @@ void steps_begin(struct build *build); /* the source is there */
 /* ---- spec.c ---- */
 /* The build's buildspec, or one that builds and pushes its Dockerfile. */
 int spec_load(struct build *build, struct err *err);
+
+/* ---- batch.c ---- */
+/* The source is there, and the plan of its buildspec's batch is the answer: ends the build. */
+void batch_answer(struct build *build);
+void batch_plan_free(Gantry__V1__BatchPlan *plan); /* NULL accepted */
+/* The identifier of a build of a batch; NULL: it is none. */
+const char *batch_identifier(const struct build *build);
 
 /* ---- after.c: what follows the commands, a step after the other ---- */
 void after_begin(struct build *build); /* all commands have run */

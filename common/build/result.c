@@ -1,4 +1,5 @@
 /* What a build's end tells its host. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -13,6 +14,7 @@
 struct result {
     Gantry__V1__Finished finished;
     Gantry__V1__Artifact artifact;
+    char name[64]; /* of the action that the image is of */
     Gantry__V1__PhaseContext phases[PHASE_COUNT];
     Gantry__V1__PhaseContext *phase_list[PHASE_COUNT];
     Gantry__V1__KeyValue *pairs;
@@ -65,7 +67,9 @@ static void add_artifact(struct build *build, struct result *r)
     if (!build->image_known)
         return;
     gantry__v1__artifact__init(&r->artifact);
-    r->artifact.name = build->request->action;
+    snprintf(r->name, sizeof(r->name), "%.*s", (int)strcspn(build->request->action, "/"),
+             build->request->action);
+    r->artifact.name = r->name;
     r->artifact.repository = build->request->build->image;
     r->artifact.digest = build->digest;
     r->artifact.media_type = build->image.media_type;
@@ -141,6 +145,7 @@ void result_tell(struct build *build)
     if (build->outcome == GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED) {
         add_exported(build, &r);
         add_artifact(build, &r);
+        r.finished.batch = build->batch;
     }
     add_phases(build, &r);
     add_files(build, &r);
@@ -212,7 +217,8 @@ void build_succeed(struct build *build)
     phase_end(build, "SUCCEEDED", "");
     if (build->image_known)
         build_mark(build, "Image %s@%s", build->request->build->image, build->digest);
-    decide(build, GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED, "The build succeeded");
+    decide(build, GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED,
+           build->batch ? "The batch is planned" : "The build succeeded");
 }
 
 void build_stopped(struct build *build)

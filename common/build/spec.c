@@ -121,18 +121,30 @@ static int check_users(const struct build *build, struct err *err)
     return 0;
 }
 
+static bool has_phases(const struct buildspec *spec)
+{
+    for (int p = 0; p < BUILDSPEC_PHASES; p++) {
+        if (spec->phases[p].present)
+            return true;
+    }
+    return false;
+}
+
 /* What is asked for and not done would give another result than the one that is expected. */
 static int check_possible(struct build *build, struct err *err)
 {
     const struct buildspec *spec = build->spec;
     const struct buildspec_lines *lines = &spec->lines;
     struct err why = {0};
+    if (build->request->build->batch)
+        return 0; /* nothing of it is run */
     if (login_get(build, &why) < 0)
         return refuse(build, lines->git_credentials, why.msg, err);
-    /* A build of a batch is the action `<action>/<identifier>` and runs its phases. */
-    if (spec->batch.kind != BUILDSPEC_NO_BATCH && !strchr(build->request->action, '/'))
+    if (!has_phases(spec))
         return refuse(build, lines->batch,
-                      "batch: this builder runs single builds; `phases` is what it would run", err);
+                      "batch: it has no phases, and the action does not ask for the batch (`batch: "
+                      "true`)",
+                      err);
     return check_users(build, err);
 }
 

@@ -191,6 +191,8 @@ void steps_begin(struct build *build)
     struct err err = {0};
     if (spec_load(build, &err) < 0)
         build_fail(build, PHASE_DOWNLOAD_SOURCE, err.msg, NULL, 0);
+    else if (build->request->build->batch)
+        batch_answer(build);
     else
         build_secrets_get(build, on_secrets);
 }

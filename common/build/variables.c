@@ -82,6 +82,8 @@ static void set_codebuild(const struct build *build, struct strv *env)
     set(env, "CODEBUILD_BUILD_SUCCEEDING", "1");
     set(env, "CODEBUILD_INITIATOR", initiator);
     set(env, "CODEBUILD_LOG_PATH", run_id);
+    if (batch_identifier(build))
+        set(env, "CODEBUILD_BATCH_BUILD_IDENTIFIER", batch_identifier(build));
     set_number(env, "CODEBUILD_START_TIME", (uint64_t)build->host.started_ms);
     free(id);
     free(arn);

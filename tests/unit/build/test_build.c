@@ -229,8 +229,8 @@ static void what_no_build_can_have_fails_it_with_file_and_line(void **state)
          "buildspec.yml:2: run-as: the commands can't run as 'ann'"},
         {"version: 0.2\nrun-as: root\nphases:\n  build:\n    run-as: bob\n    commands: one\n",
          "buildspec.yml:5: run-as: the commands can't run as 'bob'"},
-        {"version: 0.2\nbatch: {build-list: [{identifier: a}]}\n" BUILD_TRUE,
-         "buildspec.yml:2: batch: "},
+        {"version: 0.2\nbatch: {build-list: [{identifier: a, buildspec: b.yml}]}\n",
+         "buildspec.yml:2: batch: it has no phases"},
     };
     for (size_t i = 0; i < sizeof(asked) / sizeof(*asked); i++) {
         teardown(state);
@@ -257,6 +257,103 @@ static void a_user_that_nobody_becomes_and_what_is_switched_off_change_nothing(v
     finish();
     assert_int_equal(mu.finished->outcome, GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED);
     assert_false(mu.script.separate);
+}
+
+/* "fast NAME [BUILDSPEC] VARIABLE=VALUE ! >NAME ..." */
+static const char *plan_text(void)
+{
+    static char out[256];
+    const Gantry__V1__BatchPlan *plan = mu.finished->batch;
+    struct buf text;
+    buf_init(&text, sizeof(out) - 1);
+    buf_adds(&text, plan && plan->fast_fail ? "fast" : "");
+    for (size_t i = 0; plan && i < plan->n_builds; i++) {
+        const Gantry__V1__BatchBuild *build = plan->builds[i];
+        buf_addf(&text, " %s [%s]", build->identifier, build->buildspec);
+        for (size_t j = 0; j < build->n_env; j++)
+            buf_addf(&text, " %s=%s", build->env[j]->key, build->env[j]->value);
+        if (build->ignore_failure)
+            buf_adds(&text, " !");
+        for (size_t j = 0; j < build->n_depend_on; j++)
+            buf_addf(&text, " >%s", build->depend_on[j]);
+        if (build->memory_bytes)
+            buf_addf(&text, " %.0f cores %u GiB", build->cpu,
+                     (unsigned)(build->memory_bytes >> 30));
+    }
+    snprintf(out, sizeof(out), "%s", buf_cstr(&text));
+    buf_release(&text);
+    return out;
+}
+
+static void a_batch_is_answered_with_its_plan_and_nothing_runs(void **state)
+{
+    (void)state;
+    mu.spec.batch = true;
+    mu.text = "version: 0.2\n"
+              "run-as: ann\n"
+              "batch:\n"
+              "  fast-fail: yes\n"
+              "  build-graph:\n"
+              "    - identifier: unit\n"
+              "    - identifier: load\n"
+              "      buildspec: ci/load.yml\n"
+              "      env: {variables: {RATE: 50}, compute-type: BUILD_GENERAL1_LARGE, image: x}\n"
+              "      ignore-failure: true\n"
+              "      depend-on: [unit]\n" BUILD_TRUE;
+    begin(1);
+    finish();
+    assert_int_equal(mu.finished->outcome, GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED);
+    assert_string_equal(buf_cstr(&mu.seen), "take source free");
+    assert_string_equal(plan_text(),
+                        "fast unit [] load [ci/load.yml] RATE=50 ! >unit 8 cores 16 GiB");
+    assert_non_null(strstr(buf_cstr(&mu.log), "Build load, after unit, ci/load.yml, its failure is "
+                                              "ignored"));
+    assert_non_null(strstr(buf_cstr(&mu.log), "Build load: the image x is not used"));
+}
+
+static void a_batch_that_is_not_there_or_too_large_fails_the_action(void **state)
+{
+    struct buf big;
+    buf_init(&big, 256 * 1024);
+    buf_adds(&big, "version: 0.2\n" BUILD_TRUE "batch:\n  build-matrix:\n    static:\n      env:\n"
+                   "        variables: {BIG: '");
+    for (int i = 0; i < 2000; i++)
+        buf_adds(&big, "x");
+    buf_adds(&big, "'}\n    dynamic: {env: {variables: {N: [");
+    for (int i = 0; i < 50; i++)
+        buf_addf(&big, "%s%d", i ? "," : "", i);
+    buf_adds(&big, "]}}}\n");
+    const struct {
+        const char *text, *says;
+    } asked[] = {
+        {"version: 0.2\n" BUILD_TRUE,
+         "buildspec.yml has no batch, and the action asks for one (`batch: true`)"},
+        {buf_cstr(&big), "buildspec.yml: batch: its builds and their variables take 99 KiB, more "
+                         "than 64"},
+    };
+    for (size_t i = 0; i < sizeof(asked) / sizeof(*asked); i++) {
+        teardown(state);
+        setup(state);
+        mu.spec.batch = true;
+        mu.text = asked[i].text;
+        begin(1);
+        finish();
+        assert_int_equal(mu.finished->outcome, GANTRY__V1__OUTCOME__OUTCOME_FAILED);
+        assert_string_equal(mu.reason, asked[i].says);
+        assert_string_equal(plan_text(), "");
+    }
+    buf_release(&big);
+}
+
+static void a_build_of_a_batch_knows_which_it_is(void **state)
+{
+    static char action[] = "app/load_1";
+    (void)state;
+    mu.request.action = action;
+    begin(1);
+    finish();
+    assert_true(strv_has(&mu.env, "CODEBUILD_BATCH_BUILD_IDENTIFIER=load_1"));
+    assert_true(strv_has(&mu.env, "GANTRY_ACTION=app/load_1"));
 }
 
 static void version_0_1_asks_for_a_shell_of_its_own_for_each_command(void **state)
@@ -314,6 +411,9 @@ int main(void)
         TEST(what_no_build_can_have_fails_it_with_file_and_line),
         TEST(a_user_that_nobody_becomes_and_what_is_switched_off_change_nothing),
         TEST(a_phases_user_runs_its_commands_and_one_that_is_not_there_fails_it),
+        TEST(a_batch_is_answered_with_its_plan_and_nothing_runs),
+        TEST(a_batch_that_is_not_there_or_too_large_fails_the_action),
+        TEST(a_build_of_a_batch_knows_which_it_is),
         TEST(version_0_1_asks_for_a_shell_of_its_own_for_each_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
