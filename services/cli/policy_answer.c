@@ -107,7 +107,9 @@ static void finish_assumed(struct sim *sim, const Gantry__V1__ActionRequest *req
     int64_t took_ms = last ? last->ended_ms - last->asked_ms : 0;
     Gantry__V1__Finished finished = GANTRY__V1__FINISHED__INIT;
     Gantry__V1__Artifact artifact = GANTRY__V1__ARTIFACT__INIT;
-    char hex[SHA256_HEX_SIZE], digest[80], took[32];
+    Gantry__V1__BatchPlan plan = GANTRY__V1__BATCH_PLAN__INIT;
+    Gantry__V1__BatchBuild build = GANTRY__V1__BATCH_BUILD__INIT, *builds[] = {&build};
+    char hex[SHA256_HEX_SIZE], digest[80], took[32], name[64], *made;
 
     finished.outcome = GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED;
     if (last && last->finished->outcome == GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED) {
@@ -115,13 +117,25 @@ static void finish_assumed(struct sim *sim, const Gantry__V1__ActionRequest *req
         finished.n_exported = last->finished->n_exported;
     }
     if (request->spec_case == GANTRY__V1__ACTION_REQUEST__SPEC_BUILD && *request->build->image) {
-        sha256_hex(request->run_id, strlen(request->run_id), hex);
+        /* All builds of a batch make the one image of their action. */
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(request->action, "/"), request->action);
+        made = mem_printf("%llu %s %s", (unsigned long long)request->release, request->stage, name);
+        sha256_hex(made, strlen(made), hex);
+        free(made);
         snprintf(digest, sizeof digest, "sha256:%s", hex);
-        artifact.name = request->action;
+        artifact.name = name;
         artifact.repository = request->build->image;
         artifact.digest = digest;
         finished.image_case = GANTRY__V1__FINISHED__IMAGE_ARTIFACT;
         finished.artifact = &artifact;
+    }
+    if (request->spec_case == GANTRY__V1__ACTION_REQUEST__SPEC_BUILD && request->build->batch) {
+        build.identifier = "build";
+        plan.builds = builds;
+        plan.n_builds = 1;
+        finished.batch = last && last->finished->batch ? last->finished->batch : &plan;
+        finished.image_case = GANTRY__V1__FINISHED__IMAGE__NOT_SET;
+        finished.artifact = NULL;
     }
     clock_human(took_ms, took);
     sim_assume(sim, "%s %s/%s did not run then for some releases: it is taken to %s %s%s",

@@ -413,6 +413,9 @@ static void take_change(struct policy_history *history, const Gantry__V1__Change
         if (change->action_requested->request->spec_case == GANTRY__V1__ACTION_REQUEST__SPEC_DEPLOY)
             add_environment(history, change->action_requested->request->deploy, time_ms);
         break;
+    case GANTRY__V1__CHANGE__WHAT_BATCH_PLANNED: /* the action's run has answered */
+        end_run(history, change->batch_planned->run_id, change->batch_planned->finished, time_ms);
+        break;
     case GANTRY__V1__CHANGE__WHAT_ACTION_ENDED:
         end_run(history, change->action_ended->run_id, change->action_ended->finished, time_ms);
         break;

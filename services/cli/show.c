@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "services/cli/cli.h"
 
 #define SHOWN_DEFAULT 20
@@ -242,14 +243,17 @@ static void print_kept(const struct cli *cli, const json_t *finished)
     buf_release(&words);
 }
 
+/* A build of a batch stands below its action, by its identifier. */
 static void print_action(const struct cli *cli, const json_t *action)
 {
     const json_t *runs = jget(action, "runs"),
                  *run = json_array_get(runs, json_array_size(runs) - 1);
-    const char *status = jstr(run, "status");
+    const char *status = jstr(run, "status"), *build = strchr(jstr(action, "name"), '/');
 
-    printf("    %s%s %s%s  %s", style_on(cli->color, table_status_style(status)), icon(status),
-           jstr(action, "name"), style_off(cli->color), jstr(action, "kind"));
+    printf("    %s%s%s %s%s  %s", build ? "  " : "",
+           style_on(cli->color, table_status_style(status)), icon(status),
+           build ? build + 1 : jstr(action, "name"), style_off(cli->color),
+           build ? "build of the batch" : jstr(action, "kind"));
     if (*jstr(run, "environment"))
         printf(" to %s", jstr(run, "environment"));
     if (jnum(run, "attempt") > 1)
@@ -268,6 +272,28 @@ static void print_action(const struct cli *cli, const json_t *action)
         printf("        %s%s%s\n", style_on(cli->color, "bad"), jstr(run, "reason"),
                style_off(cli->color));
         print_finished(cli, jget(run, "finished"));
+    }
+}
+
+/* Builds of its batch that were not asked for. */
+static void print_planned(const struct cli *cli, const json_t *stage, const json_t *action)
+{
+    const json_t *runs = jget(action, "runs"), *build, *other;
+    const json_t *run = json_array_get(runs, json_array_size(runs) - 1);
+    const char *status = jnum(run, "endedMs") ? "skipped" : "waiting";
+    size_t i, j;
+
+    json_array_foreach(jget(jget(run, "batch"), "builds"), i, build)
+    {
+        char *name = mem_printf("%s/%s", jstr(action, "name"), jstr(build, "identifier"));
+        bool asked = false;
+
+        json_array_foreach(jget(stage, "actions"), j, other) asked =
+            asked || strcmp(jstr(other, "name"), name) == 0;
+        if (!asked)
+            printf("      %s%s %s%s  %s\n", style_on(cli->color, table_status_style(status)),
+                   icon(status), jstr(build, "identifier"), style_off(cli->color), status);
+        free(name);
     }
 }
 
@@ -351,7 +377,11 @@ static void print_stage(const struct cli *cli, const json_t *release, const json
     json_array_foreach(jget(release, "approvals"), i,
                        item) if (strcmp(jstr(item, "stage"), jstr(stage, "name")) == 0 &&
                                  jnum(stage, "number") <= 1) print_approval(cli, item);
-    json_array_foreach(jget(stage, "actions"), i, item) print_action(cli, item);
+    json_array_foreach(jget(stage, "actions"), i, item)
+    {
+        print_action(cli, item);
+        print_planned(cli, stage, item);
+    }
     json_array_foreach(jget(stage, "skipped"), i, item)
         printf("    %s%s %s  skipped%s\n", style_on(cli->color, table_status_style("skipped")),
                icon("skipped"), json_string_value(item), style_off(cli->color));

@@ -100,14 +100,75 @@ static void now_runs_there(struct sqlite_db *db, const Gantry__V1__ActionEnded *
                 SQL_INT(time_ms), SQL_TEXT(ended->run_id));
 }
 
+/* The builds of its batch are asked for: the action goes on. */
+static void batch_planned(struct sqlite_db *db, const event_t *event)
+{
+    const Gantry__V1__BatchPlanned *planned = event->batch_planned;
+    struct buf finished;
+
+    buf_init(&finished, EVENT_VALUE_MAX);
+    event_pack(&finished, planned->finished, NULL);
+    sqlite_exec(db,
+                "UPDATE runs SET status = ?, started_ms = COALESCE(started_ms, ?), finished = ?"
+                " WHERE run_id = ?",
+                SQL_INT(IN_PROGRESS), SQL_INT(event->time_ms),
+                SQL_BLOB(buf_cstr(&finished), finished.len), SQL_TEXT(planned->run_id));
+    buf_release(&finished);
+}
+
+/* What a run has said that planned a batch; NULL: it did not. Caller frees. */
+static Gantry__V1__Finished *read_planned(struct sqlite_db *db, const char *run_id)
+{
+    Gantry__V1__Finished *planned = NULL;
+    struct sqlite_rows *rows =
+        sqlite_select(db, "SELECT finished FROM runs WHERE run_id = ? AND finished IS NOT NULL",
+                      SQL_TEXT(run_id));
+
+    while (sqlite_next(rows)) {
+        size_t len;
+        const uint8_t *data = sqlite_blob(rows, 0, &len);
+        planned = gantry__v1__finished__unpack(NULL, len, data);
+    }
+    sqlite_rows_end(rows);
+    if (planned && planned->batch)
+        return planned;
+    event_free(planned);
+    return NULL;
+}
+
+/* The end of an action and, of one with a batch, its plan and the log of the run that planned. */
+static void pack_finished(struct sqlite_db *db, const Gantry__V1__ActionEnded *ended,
+                          struct buf *out)
+{
+    Gantry__V1__Finished *planned = read_planned(db, ended->run_id);
+    Gantry__V1__Finished whole = GANTRY__V1__FINISHED__INIT;
+
+    if (ended->finished)
+        whole = *ended->finished;
+    if (planned) {
+        whole.batch = planned->batch;
+        whole.files = planned->files;
+        whole.n_files = planned->n_files;
+        whole.started_ms = planned->started_ms;
+    }
+    if (planned && !ended->finished) {
+        whole.outcome = ended->status == GANTRY__V1__STATUS__STATUS_FAILED
+                            ? GANTRY__V1__OUTCOME__OUTCOME_FAILED
+                            : GANTRY__V1__OUTCOME__OUTCOME_STOPPED;
+        whole.reason = ended->reason;
+    }
+    if (planned || ended->finished)
+        event_pack(out, &whole, NULL);
+    event_free(planned);
+}
+
 static void action_ended(struct sqlite_db *db, const event_t *event)
 {
     const Gantry__V1__ActionEnded *ended = event->action_ended;
     struct buf finished;
 
     buf_init(&finished, EVENT_VALUE_MAX);
-    if (ended->finished)
-        event_pack(&finished, ended->finished, NULL);
+    pack_finished(db, ended, &finished);
     sqlite_exec(db,
                 "UPDATE runs SET status = ?, reason = ?, ended_ms = ?, finished = ?"
                 " WHERE run_id = ?",
@@ -166,6 +227,9 @@ void fold_action_fact(struct sqlite_db *db, const event_t *event)
         break;
     case GANTRY__V1__RELEASE_EVENT__FACT_ACTION_STARTED:
         action_started(db, event);
+        break;
+    case GANTRY__V1__RELEASE_EVENT__FACT_BATCH_PLANNED:
+        batch_planned(db, event);
         break;
     case GANTRY__V1__RELEASE_EVENT__FACT_ACTION_ENDED:
         action_ended(db, event);

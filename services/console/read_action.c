@@ -8,6 +8,26 @@
 #include "gantry/v1/result.pb-c.h"
 #include "services/console/read.h"
 
+/* The builds that an action's run planned. */
+static json_t *batch_json(const Gantry__V1__BatchPlan *plan)
+{
+    json_t *builds = json_array();
+
+    for (size_t i = 0; i < plan->n_builds; i++) {
+        const Gantry__V1__BatchBuild *build = plan->builds[i];
+        json_t *entry = json_pack("{s:s, s:b, s:[]}", "identifier", build->identifier,
+                                  "ignoreFailure", build->ignore_failure, "dependOn");
+
+        for (size_t j = 0; j < build->n_depend_on; j++)
+            json_array_append_new(json_object_get(entry, "dependOn"),
+                                  json_string(build->depend_on[j]));
+        if (*build->buildspec)
+            json_object_set_new(entry, "buildspec", json_string(build->buildspec));
+        json_array_append_new(builds, entry);
+    }
+    return json_pack("{s:b, s:o}", "fastFail", plan->fast_fail, "builds", builds);
+}
+
 static json_t *run_json(const struct sqlite_rows *rows, bool details)
 {
     json_t *run = json_object();
@@ -39,6 +59,9 @@ static json_t *run_json(const struct sqlite_rows *rows, bool details)
         json_object_set_new(run, "reports", read_reports(finished, details));
         json_t *said = event_to_json(finished);
         json_object_del(said, "reports");
+        json_object_del(said, "batch");
+        if (finished->batch)
+            json_object_set_new(run, "batch", batch_json(finished->batch));
         json_object_set_new(run, "finished", said);
         event_free(finished);
     }
@@ -80,7 +103,7 @@ json_t *read_actions(struct sqlite_db *db, const char *pipeline, uint64_t releas
         " requested_ms, started_ms, ended_ms, deadline_ms, attempt, executor, environment, digest,"
         " detail_json, finished, silent_at_ms, silent_ms FROM runs WHERE pipeline = ? AND release "
         "= ?"
-        " ORDER BY step, action, number",
+        " ORDER BY step, REPLACE(action, '/', ' '), number", /* builds after their action */
         SQL_TEXT(pipeline), SQL_INT(release));
     while (sqlite_next(rows)) {
         json_t *action = action_entry(by_stage, rows);

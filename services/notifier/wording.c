@@ -75,6 +75,9 @@ const char *wording_stage(const Gantry__V1__ReleaseEvent *event)
     case FACT(ACTION_SILENT):
         stage = event->action_silent->stage;
         break;
+    case FACT(BATCH_PLANNED):
+        stage = event->batch_planned->stage;
+        break;
     default:
         break;
     }
@@ -122,6 +125,8 @@ uint64_t wording_release(const Gantry__V1__ReleaseEvent *event)
         return event->check_answered->release;
     case FACT(ACTION_SILENT):
         return event->action_silent->release;
+    case FACT(BATCH_PLANNED):
+        return event->batch_planned->release;
     default:
         return 0;
     }
@@ -201,6 +206,8 @@ const char *wording_word(const Gantry__V1__ReleaseEvent *event)
         return event->environment_pinned->pinned ? "Pinned" : "Unpinned";
     case FACT(ACTION_SILENT):
         return "Silent";
+    case FACT(BATCH_PLANNED):
+        return "Planned";
     default:
         return NULL;
     }
@@ -234,6 +241,7 @@ enum wording_tone wording_tone(const Gantry__V1__ReleaseEvent *event)
     case FACT(STAGE_ENTERED):
     case FACT(ACTION_REQUESTED):
     case FACT(ACTION_STARTED):
+    case FACT(BATCH_PLANNED):
     case FACT(VOTE_COUNTED):
         return WORDING_GOES_ON;
     case FACT(COMMAND_REFUSED):
@@ -355,6 +363,12 @@ char *wording_headline(const Gantry__V1__ReleaseEvent *event)
                           p, release, stage);
     case FACT(STAGE_ENDED):
         return mem_printf("%s/%llu %s in %s", p, release, wording_outcome(event), stage);
+    case FACT(BATCH_PLANNED):
+        return mem_printf("%s/%llu: %s in %s runs a batch of %zu", p, release,
+                          event->batch_planned->action, stage,
+                          event->batch_planned->finished->batch
+                              ? event->batch_planned->finished->batch->n_builds
+                              : 0);
     case FACT(ACTION_ENDED):
         return mem_printf("%s/%llu: %s %s in %s", p, release, event->action_ended->action,
                           wording_outcome(event), stage);

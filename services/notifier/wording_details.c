@@ -227,6 +227,16 @@ static bool add_steering(struct wording_details *out, const Gantry__V1__ReleaseE
     }
 }
 
+static void add_builds(struct wording_details *out, const Gantry__V1__BatchPlan *plan)
+{
+    struct buf names;
+
+    buf_init(&names, 64 * 1024);
+    for (size_t i = 0; plan && i < plan->n_builds; i++)
+        buf_addf(&names, "%s%s", i ? ", " : "", plan->builds[i]->identifier);
+    add(out, "Builds", buf_detach(&names));
+}
+
 void wording_details(const Gantry__V1__ReleaseEvent *event, struct wording_details *out)
 {
     memset(out, 0, sizeof *out);
@@ -253,6 +263,9 @@ void wording_details(const Gantry__V1__ReleaseEvent *event, struct wording_detai
         break;
     case FACT(STAGE_ENDED):
         add(out, "Reason", mem_strdup(event->stage_ended->reason));
+        break;
+    case FACT(BATCH_PLANNED):
+        add_builds(out, event->batch_planned->finished->batch);
         break;
     case FACT(ACTION_ENDED):
         add_finished(out, event->action_ended->finished);

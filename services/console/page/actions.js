@@ -4,8 +4,21 @@ import * as parts from './parts.js';
 import * as f from './format.js';
 import { voteObstacle } from './store.js';
 
-// [[action]] by steps: each {name, kind, environment, runs, run, approval}. `ran` are a release's actions in
-// the stage; without a definition (an old release's) their own steps count. `skipped`: names of those never asked for.
+// The builds of an action's batch, in its order: what ran, and what was planned and not asked for. Taken out of `byName`.
+function buildsOf(action, byName) {
+  const before = `${action.name}/`, last = action.runs?.at(-1);
+  const planned = (last?.batch?.builds || []).map((build) => before + build.identifier);
+  const names = [...planned, ...[...byName.keys()].filter((name) => name.startsWith(before) && !planned.includes(name))];
+  return names.map((name) => {
+    const runs = byName.get(name)?.runs || [];
+    byName.delete(name);
+    return { name, kind: 'build', build: name.slice(before.length), runs, run: runs.at(-1) || { status: last?.endedMs ? 'skipped' : 'waiting' } };
+  });
+}
+
+// [[action]] by steps: each {name, kind, environment, runs, run, approval}, builds of a batch ({build: its identifier})
+// after their action. `ran` are a release's actions in the stage; without a definition (an old release's) their own
+// steps count. `skipped`: names of those never asked for.
 export function steps(definedSteps, ran, approvals, skipped) {
   const byName = new Map((ran || []).map((a) => [a.name, a]));
   const whole = (defined) => {
@@ -15,8 +28,8 @@ export function steps(definedSteps, ran, approvals, skipped) {
     return skipped?.includes(defined.name) ? { ...is, run: { status: 'skipped' }, approval: undefined } : is;
   };
   const out = (definedSteps || []).map((step) => step.map(whole));
-  for (const action of byName.values()) (out[action.step] ||= []).push({ ...action, run: action.runs.at(-1), environment: action.runs.at(-1)?.environment });
-  return out.filter(Boolean);
+  for (const action of byName.values()) if (!action.name.includes('/')) (out[action.step] ||= []).push({ ...action, run: action.runs.at(-1), environment: action.runs.at(-1)?.environment });
+  return out.filter(Boolean).map((step) => step.flatMap((action) => [action, ...buildsOf(action, byName)]));
 }
 
 export function statusOf(action) {
@@ -36,11 +49,11 @@ export function actionNode(action, { select, chosen, review } = {}) {
   const { run } = action;
   const line = [
     h('span.action-icon', { class: `tone-${state.tone}` }, icon(state.icon, state.text)),
-    h('span.action-name.cut', { title: action.name }, action.name), what(action),
+    h('span.action-name.cut', { title: action.name }, action.build || action.name), what(action),
     h('span.push', null, run?.startedMs ? parts.took(run.startedMs, run.endedMs) : null,
-      run && !run.startedMs && status === 'waiting' && action.kind !== 'approval' && h('span.quiet.small', { title: 'asked for, not started by anybody yet' }, 'queued')),
+      run && !run.startedMs && status === 'waiting' && run.runId && action.kind !== 'approval' && h('span.quiet.small', { title: 'asked for, not started by anybody yet' }, 'queued')),
   ];
-  return h('li.action', { key: action.name, class: `tone-${state.tone}` },
+  return h('li.action', { key: action.name, class: `tone-${state.tone}${action.build ? ' is-build' : ''}` },
     run?.runId && select && action.kind !== 'approval' ? h('button.action-line', { type: 'button', aria: { pressed: String(run.runId === chosen) }, title: 'Show its log', onClick: () => select(run, action) }, line)
       : h('div.action-line', null, line),
     status === 'in-progress' && run?.silent && h('p.silent.small', null, icon('warn'), ` not heard of for ${f.left(run.silent.forMs)}; it goes on`),

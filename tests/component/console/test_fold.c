@@ -5,6 +5,7 @@
 #include "gantry/v1/log.pb-c.h"
 #include "gantry/v1/result.pb-c.h"
 #include "services/console/fold.h"
+#include "services/console/read.h"
 #include "services/console/schema.h"
 #include "tests/unit/unit.h"
 
@@ -223,6 +224,128 @@ static void a_prune_is_bounded_and_says_that_there_is_more(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void put_fact(struct fixture *f, Gantry__V1__ReleaseEvent *event)
+{
+    event->pipeline = "shop";
+    event->time_ms = NOW_MS;
+    sqlite_db_begin(f->db);
+    fold_action_fact(f->db, event);
+    assert_int_equal(sqlite_db_commit(f->db, NULL), 0);
+}
+
+static void put_requested(struct fixture *f, const char *action)
+{
+    Gantry__V1__ReleaseEvent event = GANTRY__V1__RELEASE_EVENT__INIT;
+    Gantry__V1__ActionRequested requested = GANTRY__V1__ACTION_REQUESTED__INIT;
+    Gantry__V1__ActionRequest request = GANTRY__V1__ACTION_REQUEST__INIT;
+
+    event.fact_case = GANTRY__V1__RELEASE_EVENT__FACT_ACTION_REQUESTED;
+    event.action_requested = &requested;
+    requested.request = &request;
+    request.run_id = request.action = (char *)action;
+    request.pipeline = "shop";
+    request.release = 1;
+    request.stage = "build";
+    request.number = 1;
+    request.kind = GANTRY__V1__ACTION_KIND__ACTION_KIND_BUILD;
+    put_fact(f, &event);
+}
+
+static void put_planned(struct fixture *f)
+{
+    Gantry__V1__ReleaseEvent event = GANTRY__V1__RELEASE_EVENT__INIT;
+    Gantry__V1__BatchPlanned planned = GANTRY__V1__BATCH_PLANNED__INIT;
+    Gantry__V1__Finished finished = GANTRY__V1__FINISHED__INIT;
+    Gantry__V1__BatchPlan plan = GANTRY__V1__BATCH_PLAN__INIT;
+    Gantry__V1__BatchBuild unit = GANTRY__V1__BATCH_BUILD__INIT, load = unit;
+    Gantry__V1__BatchBuild *builds[] = {&unit, &load};
+    Gantry__V1__StoredFile log = GANTRY__V1__STORED_FILE__INIT, *files[] = {&log};
+    char *waits_for[] = {"unit"};
+
+    event.fact_case = GANTRY__V1__RELEASE_EVENT__FACT_BATCH_PLANNED;
+    event.batch_planned = &planned;
+    planned.run_id = "image";
+    planned.finished = &finished;
+    finished.batch = &plan;
+    finished.files = files;
+    finished.n_files = 1;
+    log.name = "log";
+    plan.builds = builds;
+    plan.n_builds = 2;
+    unit.identifier = "unit";
+    load.identifier = "load";
+    load.ignore_failure = true;
+    load.depend_on = waits_for;
+    load.n_depend_on = 1;
+    put_fact(f, &event);
+}
+
+static void put_failed(struct fixture *f, const char *run_id, const char *reason)
+{
+    Gantry__V1__ReleaseEvent event = GANTRY__V1__RELEASE_EVENT__INIT;
+    Gantry__V1__ActionEnded ended = GANTRY__V1__ACTION_ENDED__INIT;
+
+    event.fact_case = GANTRY__V1__RELEASE_EVENT__FACT_ACTION_ENDED;
+    event.action_ended = &ended;
+    ended.run_id = (char *)run_id;
+    ended.status = GANTRY__V1__STATUS__STATUS_FAILED;
+    ended.reason = (char *)reason;
+    put_fact(f, &event);
+}
+
+/* "NAME STATUS, ..." of the stage's actions. */
+static char *actions_text(const json_t *actions)
+{
+    struct buf text;
+    json_t *action;
+    size_t i;
+
+    buf_init(&text, 1000);
+    json_array_foreach(actions, i, action)
+    {
+        const json_t *run = json_array_get(json_object_get(action, "runs"), 0);
+        buf_addf(&text, "%s%s %s", i ? ", " : "",
+                 json_string_value(json_object_get(action, "name")),
+                 json_string_value(json_object_get(run, "status")));
+    }
+    return buf_detach(&text);
+}
+
+static void builds_of_a_batch_stand_after_their_action_which_keeps_plan_and_log(void **state)
+{
+    struct fixture *f = *state;
+    put_requested(f, "image");
+    put_requested(f, "image-2");
+    put_planned(f);
+    put_requested(f, "image/unit");
+    json_t *read = read_actions(f->db, "shop", 1, true);
+    char *text = actions_text(json_object_get(read, "build"));
+    assert_string_equal(text, "image in-progress, image/unit waiting, image-2 waiting");
+    free(text);
+    json_decref(read);
+
+    put_failed(f, "image/unit", "exit 1");
+    put_failed(f, "image", "build 'unit' failed: exit 1");
+    read = read_actions(f->db, "shop", 1, true);
+    text = actions_text(json_object_get(read, "build"));
+    assert_string_equal(text, "image failed, image/unit failed, image-2 waiting");
+    free(text);
+    json_t *action = json_array_get(json_object_get(read, "build"), 0);
+    json_t *run = json_array_get(json_object_get(action, "runs"), 0);
+    text = json_dumps(json_object_get(run, "batch"), JSON_COMPACT);
+    assert_string_equal(
+        text, "{\"fastFail\":false,\"builds\":[{\"identifier\":\"unit\",\"ignoreFailure\":false,"
+              "\"dependOn\":[]},{\"identifier\":\"load\",\"ignoreFailure\":true,\"dependOn\":["
+              "\"unit\"]}]}");
+    free(text);
+    json_t *finished = json_object_get(run, "finished");
+    assert_null(json_object_get(finished, "batch"));
+    assert_int_equal(json_array_size(json_object_get(finished, "files")), 1);
+    assert_string_equal(json_string_value(json_object_get(finished, "reason")),
+                        "build 'unit' failed: exit 1");
+    json_decref(read);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +355,7 @@ int main(void)
         TEST(beyond_the_total_the_oldest_logs_go),
         TEST(the_newest_events_stay_and_the_floor_says_from_where),
         TEST(a_release_goes_when_its_events_have_gone),
+        TEST(builds_of_a_batch_stand_after_their_action_which_keeps_plan_and_log),
         TEST(a_prune_is_bounded_and_says_that_there_is_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

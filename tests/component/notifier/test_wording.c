@@ -143,6 +143,11 @@ static void checks_promotions_and_silence_are_told_in_words(void **state)
     Gantry__V1__CheckAnswered answered = GANTRY__V1__CHECK_ANSWERED__INIT;
     Gantry__V1__ReleasePromoted promoted = GANTRY__V1__RELEASE_PROMOTED__INIT;
     Gantry__V1__ActionSilent silent = GANTRY__V1__ACTION_SILENT__INIT;
+    Gantry__V1__BatchPlanned planned = GANTRY__V1__BATCH_PLANNED__INIT;
+    Gantry__V1__Finished finished = GANTRY__V1__FINISHED__INIT;
+    Gantry__V1__BatchPlan plan = GANTRY__V1__BATCH_PLAN__INIT;
+    Gantry__V1__BatchBuild unit = GANTRY__V1__BATCH_BUILD__INIT, load = unit;
+    Gantry__V1__BatchBuild *builds[] = {&unit, &load};
     char *gates[] = {"manual"};
     (void)state;
 
@@ -171,6 +176,19 @@ static void checks_promotions_and_silence_are_told_in_words(void **state)
     silent.silent_ms = 60000;
     expect(&event, "action.fell-silent", "shop/42: nothing was heard of app in dev for 1 min",
            "Silent", LINES("Action", "app", "Silent for", "1 min"));
+    event.fact_case = FACT(BATCH_PLANNED);
+    event.batch_planned = &planned;
+    planned.release = 42;
+    planned.stage = "build";
+    planned.action = "tests";
+    planned.finished = &finished;
+    finished.batch = &plan;
+    unit.identifier = "unit";
+    load.identifier = "load";
+    plan.builds = builds;
+    plan.n_builds = 2;
+    expect(&event, "batch.planned", "shop/42: tests in build runs a batch of 2", "Planned",
+           LINES("Builds", "unit, load"));
 }
 
 static void what_holds_a_release_is_said_in_words(void **state)

@@ -33,9 +33,15 @@ async function load({ pipeline, release: number }) {
 
 const lastStage = () => release.stages.findLast((s) => s.status === 'in-progress') || release.stages.findLast((s) => s.status === 'waiting') || release.stages.findLast((s) => s.status === 'failed') || release.stages.at(-1);
 
+// Of a batch the build that failed it: what it said is of more use than what the action can say.
 function failure() {
+  const failed = (action) => action.runs.at(-1)?.status === 'failed';
   for (const stage of release.stages)
-    for (const action of stage.actions) if (action.runs.at(-1)?.status === 'failed') return { stage: stage.name, action: action.name, run: action.runs.at(-1) };
+    for (const action of stage.actions.filter((a) => failed(a) && !a.name.includes('/'))) {
+      const counts = new Set(action.runs.at(-1).batch?.builds.filter((b) => !b.ignoreFailure).map((b) => `${action.name}/${b.identifier}`));
+      const shown = stage.actions.find((a) => counts.has(a.name) && failed(a)) || action;
+      return { stage: stage.name, action: shown.name, run: shown.runs.at(-1) };
+    }
   return null;
 }
 
