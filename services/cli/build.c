@@ -66,6 +66,8 @@ static int take_options(struct cli *cli, int argc, char **argv, struct build_opt
          "below DIR, as in a pipeline; buildspec.yml if not given"},
         {"dockerfile", 0, FLAG_STR, &options->dockerfile, "FILE",
          "build and push this instead of a buildspec; needs --image"},
+        {"batch-build", 0, FLAG_STR, &options->batch_build, "ID",
+         "this build of the buildspec's batch"},
         {"env", 'e', FLAG_LIST, &env, "NAME[=VALUE]",
          "wins over the buildspec; without a value, as it is here"},
         {"image", 0, FLAG_STR, &options->image, "REPOSITORY",
@@ -94,6 +96,8 @@ static int take_options(struct cli *cli, int argc, char **argv, struct build_opt
         rc = take_limits(options, memory, cpu);
     if (rc == 0 && options->dockerfile && options->buildspec)
         rc = cli_usage_error(command(), "--buildspec and --dockerfile exclude each other");
+    if (rc == 0 && options->dockerfile && options->batch_build)
+        rc = cli_usage_error(command(), "--batch-build is of a buildspec, not of a dockerfile");
     strv_release(&words);
     strv_release(&env);
     return rc;
@@ -149,22 +153,63 @@ static int read_buildspec(const char *source, const char *name, struct buf *out,
     return rc;
 }
 
+static const struct batch_build *find_build(const struct build_options *options)
+{
+    for (size_t i = 0; options->batch_build && i < options->batch.count; i++) {
+        if (str_eq(options->batch.builds[i].identifier, options->batch_build))
+            return &options->batch.builds[i];
+    }
+    return NULL;
+}
+
+static bool has_phases(const struct buildspec *spec)
+{
+    for (int p = 0; p < BUILDSPEC_PHASES; p++) {
+        if (spec->phases[p].present)
+            return true;
+    }
+    return false;
+}
+
+/* What is run of it: one build of its batch, or its phases. */
+static int choose_build(struct build_options *options, const struct buildspec *spec)
+{
+    struct buf names;
+    int rc = 0;
+    batch_release(&options->batch);
+    batch_expand(spec, &options->batch);
+    buf_init(&names, 64 * 1024);
+    for (size_t i = 0; i < options->batch.count; i++)
+        buf_addf(&names, "%s%s", i ? ", " : "", options->batch.builds[i].identifier);
+    if (options->batch_build && !options->batch.count)
+        rc = cli_fail(EXIT_USAGE, "'%s' has no batch: leave --batch-build out", options->buildspec);
+    else if (options->batch_build && !find_build(options))
+        rc = cli_fail(EXIT_USAGE, "the batch of '%s' has no build '%s'; it has: %s",
+                      options->buildspec, options->batch_build, buf_cstr(&names));
+    else if (!options->batch_build && !has_phases(spec))
+        rc = cli_fail(EXIT_USAGE,
+                      "'%s' has a batch and no phases: name one of its builds with --batch-build: "
+                      "%s",
+                      options->buildspec, buf_cstr(&names));
+    buf_release(&names);
+    return rc;
+}
+
 /* Mistakes are told before anything runs; warnings are in the build's log. */
-static int check_buildspec(const struct build_options *options, const char *source)
+static int check_buildspec(const struct build_options *options, const char *source,
+                           struct buildspec **out)
 {
     struct buildspec_problems problems = {0};
-    struct buildspec *spec = NULL;
     struct buf yaml, text;
     struct err err = {0};
-    if (!options->buildspec)
-        return 0;
+    *out = NULL;
     if (read_buildspec(source, options->buildspec, &yaml, &err) < 0)
         return err.code == ERR_NOT_FOUND
                    ? cli_fail(EXIT_USAGE,
                               "there is no '%s' in '%s'; --buildspec is a path below it",
                               options->buildspec, options->folder)
                    : cli_fail(EXIT_USAGE, "%s", err.msg);
-    int rc = buildspec_parse(&spec, buf_cstr(&yaml), yaml.len, &problems, &err);
+    int rc = buildspec_parse(out, buf_cstr(&yaml), yaml.len, &problems, &err);
     buf_init(&text, 256 * 1024);
     for (size_t i = 0; rc < 0 && i < problems.count; i++) {
         buildspec_problem_text(&problems.items[i], options->buildspec, &text);
@@ -176,6 +221,22 @@ static int check_buildspec(const struct build_options *options, const char *sour
     buf_release(&text);
     buf_release(&yaml);
     buildspec_problems_release(&problems);
+    return rc;
+}
+
+/* The buildspec, and the one that a build of its batch names. */
+static int choose_buildspec(struct build_options *options, const char *source)
+{
+    struct buildspec *spec = NULL;
+    int rc = options->buildspec ? check_buildspec(options, source, &spec) : 0;
+    if (rc == 0 && spec)
+        rc = choose_build(options, spec);
+    buildspec_free(spec);
+    const struct batch_build *build = rc == 0 ? find_build(options) : NULL;
+    if (!build || !build->buildspec)
+        return rc;
+    options->buildspec = build->buildspec;
+    rc = check_buildspec(options, source, &spec);
     buildspec_free(spec);
     return rc;
 }
@@ -189,8 +250,27 @@ struct request {
     Gantry__V1__Revision *revisions[1];
     Gantry__V1__KeyValue *pairs;
     Gantry__V1__KeyValue **variables;
+    Gantry__V1__KeyValue *env; /* of a build of a batch */
+    Gantry__V1__KeyValue **env_list;
+    char *action;
     char run_id[ID_SIZE];
 };
+
+static void set_build(struct request *r, const struct batch_build *build)
+{
+    r->action = mem_printf("build/%s", build->identifier);
+    r->message.action = r->action;
+    r->env = mem_alloc((build->env_count + 1) * sizeof(*r->env));
+    r->env_list = mem_alloc((build->env_count + 1) * sizeof(Gantry__V1__KeyValue *));
+    for (size_t i = 0; i < build->env_count; i++) {
+        gantry__v1__key_value__init(&r->env[i]);
+        r->env[i].key = build->env[i].key;
+        r->env[i].value = build->env[i].value;
+        r->env_list[i] = &r->env[i];
+    }
+    r->spec.env = r->env_list;
+    r->spec.n_env = build->env_count;
+}
 
 static void request_init(struct request *r, const struct build_options *options,
                          const struct build_facts *facts)
@@ -236,6 +316,8 @@ static void request_init(struct request *r, const struct build_options *options,
     r->message.n_variables = count;
     r->message.spec_case = GANTRY__V1__ACTION_REQUEST__SPEC_BUILD;
     r->message.build = &r->spec;
+    if (find_build(options))
+        set_build(r, find_build(options));
 }
 
 static void request_release(struct request *r)
@@ -244,6 +326,9 @@ static void request_release(struct request *r)
         free(r->pairs[i].key);
     free(r->pairs);
     free(r->variables);
+    free(r->env);
+    free(r->env_list);
+    free(r->action);
 }
 
 /* ---- the command ---- */
@@ -277,7 +362,7 @@ static int build_folder(struct build_machine *m, struct build_options *options,
     if (rc == 0)
         rc = choose(options, m->source);
     if (rc == 0)
-        rc = check_buildspec(options, m->source);
+        rc = choose_buildspec(options, m->source);
     if (rc == 0)
         rc = run(m, options, facts, &copied, signo);
     build_folder_release(&copied);
@@ -311,6 +396,7 @@ int cmd_build(struct cli *cli, int argc, char **argv)
     loop_free(loop);
     strv_release(&options.env);
     strv_release(&options.insecure);
+    batch_release(&options.batch);
     free(options.folder);
     if (signo) { /* so that a shell's loop ends, too */
         signal(signo, SIG_DFL);

@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "build/build.h"
+#include "buildspec/batch.h"
 #include "gantry/v1/request.pb-c.h"
 #include "loop/loop.h"
 #include "sandbox/sandbox.h"
@@ -29,7 +30,9 @@ struct build_options {
     const char *buildspec; /* NULL: as found */
     const char *dockerfile;
     const char *image;
-    struct strv env; /* NAME=value */
+    const char *batch_build; /* one build of the buildspec's batch; NULL: its phases */
+    struct batch batch;      /* of the buildspec, with batch_build */
+    struct strv env;         /* NAME=value */
     struct strv insecure;
     const char *user;
     const char *network;

@@ -288,6 +288,29 @@ def test_an_image_is_pushed_and_its_digest_told(folder, registry):
         assert "sha256:" + hashlib.sha256(answer.read()).hexdigest() == digest
 
 
+def test_one_build_of_a_batch_runs_by_its_name(folder):
+    (folder / "buildspec.yml").write_text("""version: 0.2
+batch:
+  build-list:
+    - {identifier: one, buildspec: ci/one.yml, env: {variables: {RATE: 50}}}
+    - {identifier: two, buildspec: ci/two.yml}
+""")
+    (folder / "ci").mkdir()
+    (folder / "ci/one.yml").write_text(spec('echo "$CODEBUILD_BATCH_BUILD_IDENTIFIER at $RATE"'))
+    (folder / "ci/two.yml").write_text("version: 0.2\nphases: {}\n")
+    done = build(folder, "--batch-build", "one")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\none at 50\n" in done.stdout
+    done = build(folder)
+    assert done.returncode == 2
+    assert "has a batch and no phases: name one of its builds with --batch-build: one, two" in done.stderr
+    assert "has no build 'three'; it has: one, two" in build(folder, "--batch-build", "three").stderr
+    assert build(folder, "--batch-build", "two").returncode == 2  # its own buildspec is wrong
+    (folder / "buildspec.yml").write_text(spec("true"))
+    assert "has no batch: leave --batch-build out" in build(folder, "--batch-build", "one").stderr
+    assert leftovers(BUILDER) == []
+
+
 # ---- who may ----
 
 def outside(folder, user=None, preexec=None):
