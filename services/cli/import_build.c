@@ -353,9 +353,6 @@ static void note_project(struct import_pipeline *p, const struct import_action *
     if (json_object_get(a->project, "VpcConfig"))
         NOTE(p, IMPORT_NEEDS, a->where,
              "ran in a VPC: give the builder a place in that network if the build needs it");
-    if (str_eq(import_get_text(a->config, "BatchEnabled"), "true"))
-        NOTE(p, IMPORT_NEEDS, a->where,
-             "a batch build: write each of its builds as an action, together in `parallel:`");
     if (*import_artifact(a, "inputArtifacts", 1))
         NOTE(p, IMPORT_CHANGED, a->where,
              "has more inputs than one: a build here has its source alone, and files of other "
@@ -376,6 +373,17 @@ static void note_image(struct import_pipeline *p, const struct import_action *a,
          "digest is known (docs/builder.md)");
 }
 
+static void add_batch(struct import_pipeline *p, const struct import_action *a, json_t *body)
+{
+    if (!str_eq(import_get_text(a->config, "BatchEnabled"), "true"))
+        return;
+    json_object_set_new(body, "batch", json_true());
+    if (str_eq(import_get_text(a->config, "CombineArtifacts"), "true"))
+        NOTE(p, IMPORT_CHANGED, a->where,
+             "the artifacts of the batch are not combined: each build keeps its own "
+             "(`gantry artifacts`)");
+}
+
 static void add_codebuild(struct import_pipeline *p, const struct import_action *a, json_t *entry,
                           json_t *body)
 {
@@ -384,6 +392,7 @@ static void add_codebuild(struct import_pipeline *p, const struct import_action 
     char minutes[32];
 
     add_buildspec(p, a, entry, body);
+    add_batch(p, a, body);
     if (a->image)
         json_object_set_new(body, "image", json_string(a->image));
     add_size(p, a, body);

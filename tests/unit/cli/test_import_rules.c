@@ -201,6 +201,21 @@ static const struct row rows[] = {
                         ""),
               ""),
      "U: ", NULL, "image:"},
+    {"a batch",
+     PIPELINE(SOURCE "," STAGE("B",
+                               ACTION("Build", "CodeBuild", "Make",
+                                      CONFIG("'BatchEnabled':'true','CombineArtifacts':'true'")
+                                          INPUT("s")),
+                               ""),
+              ""),
+     "batch: true\n", "the artifacts of the batch are not combined", NULL},
+    {"no batch",
+     PIPELINE(SOURCE "," STAGE("B",
+                               ACTION("Build", "CodeBuild", "Make",
+                                      CONFIG("'BatchEnabled':'false'") INPUT("s")),
+                               ""),
+              ""),
+     "buildspec.yml", NULL, "batch:"},
     {"variables of three kinds",
      PIPELINE(
          SOURCE "," STAGE(
