@@ -59,6 +59,16 @@ static void on_release_started(struct sim *sim, const Gantry__V1__ReleaseStarted
 
 /* ---- answers ---- */
 
+/* Where a batch is asked for, only a plan answers, and nowhere else does one. */
+static bool is_of_kind(const struct policy_run *run, const Gantry__V1__ActionRequest *request)
+{
+    bool plans =
+        request->spec_case == GANTRY__V1__ACTION_REQUEST__SPEC_BUILD && request->build->batch;
+
+    return !run->finished || run->finished->outcome != GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED ||
+           plans == (run->finished->batch != NULL);
+}
+
 static const struct policy_run *find_run(const struct sim *sim,
                                          const Gantry__V1__ActionRequest *request)
 {
@@ -67,7 +77,7 @@ static const struct policy_run *find_run(const struct sim *sim,
     const struct policy_run *run = release ? map_get(sim->history->run_by_place, key) : NULL;
 
     free(key);
-    return run;
+    return run && is_of_kind(run, request) ? run : NULL;
 }
 
 /* The last time that this action ran to an end before now; else the first time after. */
@@ -80,7 +90,7 @@ static const struct policy_run *last_run(const struct sim *sim,
         const struct policy_run *run = sim->history->runs.items[i];
 
         if (!run->finished || !str_eq(run->stage, request->stage) ||
-            !str_eq(run->action, request->action))
+            !str_eq(run->action, request->action) || !is_of_kind(run, request))
             continue;
         if (!found || run->ended_ms <= sim->now_ms)
             found = run;

@@ -156,6 +156,25 @@ static void the_same_definition_makes_no_difference(void **state)
                  "lost 1 dev/app\n"
                  "ok 1 dev/app\n"
                  "pass 2h\n"},
+        {"batch", "define batch\n"
+                  "push aaaa\n"
+                  "started 1 build/image\n"
+                  "pass 1m\n"
+                  "plan 1 build/image a b>a c\n"
+                  "ok 1 build/image/a VERSION=1\n"
+                  "lost 1 build/image/c\n"
+                  "pass 1m\n"
+                  "ok 1 build/image/c no-image=1\n"
+                  "fail 1 build/image/b red\n"
+                  "retry 1 build\n"
+                  "plan 1 build/image a b>a c\n"
+                  "ok 1 build/image/b no-image=1\n"
+                  "ok 1 build/say\n"
+                  "ok 1 dev/app\n"
+                  "push bbbb\n"
+                  "plan 2 build/image fast=1 a b\n"
+                  "fail 2 build/image/b red\n"
+                  "pass 2h\n"},
     };
     struct tested t;
 
@@ -166,6 +185,26 @@ static void the_same_definition_makes_no_difference(void **state)
         assert_int_equal(t.then.items.count, t.result.would.items.count);
         end(&t);
     }
+}
+
+/* Nobody knows what builds it would have had, but the image that they make is deployed. */
+static void a_batch_that_was_none_then_is_taken_to_succeed(void **state)
+{
+    struct tested t;
+
+    (void)state;
+    test_on(&t,
+            "define simple\n"
+            "push aaaa\n"
+            "ok 1 build/image VERSION=1\n"
+            "ok 1 dev/app\n"
+            "ok 1 prod/app\n"
+            "pass 2h\n",
+            script_definition("batch-parallel"), 0);
+    assert_true(t.result.would.items.count > 0);
+    for (size_t i = 0; i < json_array_size(t.rows); i++)
+        assert_null(strstr(jstr(json_array_get(t.rows, i), "would"), "fail"));
+    end(&t);
 }
 
 static void a_soak_makes_the_release_enter_later(void **state)
@@ -283,6 +322,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_definition_makes_no_difference),
+        cmocka_unit_test(a_batch_that_was_none_then_is_taken_to_succeed),
         cmocka_unit_test(a_soak_makes_the_release_enter_later),
         cmocka_unit_test(a_vote_of_an_author_would_not_have_counted),
         cmocka_unit_test(without_the_gate_it_enters_sooner_and_the_vote_is_not_asked_for),
