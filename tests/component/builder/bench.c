@@ -164,6 +164,7 @@ static void fill_request(struct bench *b, const struct ask *ask, Gantry__V1__Act
     spec->source = "src";
     spec->buildspec = ask->buildspec ? "buildspec.yml" : "";
     spec->dockerfile = ask->buildspec ? "" : "Dockerfile";
+    spec->batch = ask->batch;
     spec->memory_bytes = ask->memory_bytes;
     if (ask->image)
         snprintf(image, size, "%s/%s", b->registry, ask->image);

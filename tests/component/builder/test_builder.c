@@ -118,6 +118,28 @@ static void a_bad_buildspec_fails_with_file_and_line(void **state)
     assert_non_null(strstr(f->reason, "buildspec.yml: line 4: phases.build.commands: must be a"));
 }
 
+static void a_batch_is_answered_with_its_plan(void **state)
+{
+    NEED();
+    char id[ID_SIZE];
+    const struct ask ask = {.buildspec = "version: 0.2\n"
+                                         "batch:\n"
+                                         "  build-graph:\n"
+                                         "    - identifier: unit\n"
+                                         "    - identifier: load\n"
+                                         "      depend-on: [unit]\n"
+                                         "phases: {build: {commands: [exit 1]}}\n",
+                            .batch = true};
+    bench_ask(&bench, &ask, id);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED);
+    assert_non_null(f->batch);
+    assert_int_equal(f->batch->n_builds, 2);
+    assert_string_equal(f->batch->builds[0]->identifier, "unit");
+    assert_string_equal(f->batch->builds[1]->depend_on[0], "unit");
+    bench_log_has(&bench, id, "Build load, after unit");
+}
+
 static void a_dockerfile_is_built_pushed_and_its_digest_is_the_registrys(void **state)
 {
     NEED();
@@ -506,6 +528,7 @@ int main(void)
         TEST(a_buildspec_runs_at_its_commit_and_exports_variables),
         TEST(a_failing_command_is_told_with_phase_exit_code_and_last_lines),
         TEST(a_bad_buildspec_fails_with_file_and_line),
+        TEST(a_batch_is_answered_with_its_plan),
         TEST(a_dockerfile_is_built_pushed_and_its_digest_is_the_registrys),
         TEST(the_digest_of_a_buildspec_comes_from_image_detail_or_the_tag),
         TEST(a_digest_that_the_registry_has_not_or_a_tag_that_moved_is_refused),
