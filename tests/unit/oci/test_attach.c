@@ -155,7 +155,7 @@ static int setup(void **state)
     if (http_server_new(&reg.server, reg.loop, &server, &err) < 0)
         fail_msg("%s", err.msg);
     http_route(reg.server, "GET", "/v2/acme/shop/blobs/{digest}", 0, on_get_blob, NULL);
-    http_route(reg.server, "POST", "/v2/acme/shop/blobs/uploads/{rest*}", 0, on_begin_upload, NULL);
+    http_route(reg.server, "POST", "/v2/acme/shop/blobs/{rest*}", 0, on_begin_upload, NULL);
     http_route(reg.server, "PUT", "/v2/acme/shop/blobs/uploads/{id}", 65536, on_upload, NULL);
     http_route(reg.server, "GET", "/v2/acme/shop/manifests/{ref}", 0, on_get_manifest, NULL);
     http_route(reg.server, "PUT", "/v2/acme/shop/manifests/{ref}", 65536, on_put_manifest, NULL);
