@@ -1,10 +1,10 @@
 """Batches: one action whose buildspec makes several builds, on a real builder."""
-import pathlib
 import random
 import socket
 
 from page import go, problems, shows
 from pipelines import PUSH
+from processes import sleepers
 from stack import eventually
 
 NAP = random.randrange(10**8, 10**9)  # so that two runs of this test on one machine do not see each other's
@@ -67,16 +67,6 @@ def last(release, name):
     return runs(release).get(name, [{}])[-1]
 
 
-def sleepers():
-    found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found += [path] if b"sleep\0%d\0" % NAP in path.read_bytes() else []
-        except OSError:
-            pass
-    return found
-
-
 def test_a_graph_goes_on_after_a_failure_that_is_ignored_and_after_a_killed_builder(make_stack, repository, registry):
     stack = make_stack(settings={"builder": {"slots": 2}})
     with socket.socket() as gate:
@@ -122,14 +112,14 @@ def test_fast_fail_stops_the_others_and_a_retry_builds_what_did_not_succeed(make
         fails = FAST_SPECS["fails.yml"] % (gate.getsockname()[1], cure.getsockname()[1])
         repository.commit("first", {"buildspec.yml": FAST, **FAST_SPECS, "fails.yml": fails})
         stack.apply(pipeline("fast", repository, "timeout: 10m"))
-        eventually(lambda: sleepers() and last(stack.release("fast", 1), "app/first").get("status") == "succeeded", what="the builds")
+        eventually(lambda: sleepers(NAP) and last(stack.release("fast", 1), "app/first").get("status") == "succeeded", what="the builds")
         gate.listen()
         release = stack.wait_release("fast", 1)
         assert release["status"] == "failed"
         assert last(release, "app/fails")["status"] == "failed"
         assert last(release, "app/sleeps")["status"] == "stopped"
         assert last(release, "app")["reason"].startswith("build 'fails' failed: ")
-        eventually(lambda: not sleepers(), what="the end of what was stopped")
+        eventually(lambda: not sleepers(NAP), what="the end of what was stopped")
         assert "build 'fails' failed" in stack.gantry("release", "show", "fast/1").out
         go(browser, stack, "/pipelines/fast")
         shows(browser, "build 'fails' failed")
@@ -141,9 +131,9 @@ def test_fast_fail_stops_the_others_and_a_retry_builds_what_did_not_succeed(make
 
         cure.listen()
         stack.gantry("release", "retry", "fast/1", "build")
-        eventually(lambda: sleepers() and last(stack.release("fast", 1), "app/fails").get("status") == "succeeded", what="the retry")
+        eventually(lambda: sleepers(NAP) and last(stack.release("fast", 1), "app/fails").get("status") == "succeeded", what="the retry")
         release = stack.release("fast", 1)
         assert [len(runs(release)[name]) for name in ("app", "app/first", "app/sleeps", "app/fails")] == [2, 1, 2, 2]
         stack.gantry("release", "stop", "fast/1", "--abandon", "--reason", "that is enough")
         assert stack.wait_release("fast", 1)["status"] == "stopped"
-        eventually(lambda: not sleepers(), what="the end of what was abandoned")
+        eventually(lambda: not sleepers(NAP), what="the end of what was abandoned")

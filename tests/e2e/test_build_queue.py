@@ -1,9 +1,9 @@
 """Builds that wait for a slot, and builds whose time is up, as the whole of Gantry sees them."""
-import pathlib
 import random
 import socket
 
 from pipelines import one_stage
+from processes import sleepers
 from stack import eventually
 
 NAP = random.randrange(10**8, 10**9)  # so that two runs of this test on one machine do not see each other's
@@ -22,16 +22,6 @@ def pipeline(name, repository, buildspec, timeout="60m"):
 
 def action(release):
     return release["stages"][0]["actions"][0]
-
-
-def sleepers():
-    found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found += [path] if b"sleep\0%d\0" % NAP in path.read_bytes() else []
-        except OSError:
-            pass
-    return found
 
 
 def test_a_timeout_and_a_stop_reach_builds_that_wait_for_the_slot_and_one_that_has_it(make_stack, repository):
@@ -60,7 +50,7 @@ def test_a_timeout_and_a_stop_reach_builds_that_wait_for_the_slot_and_one_that_h
         assert stack.wait_release("slow", 1, timeout=60)["status"] == "failed"
         text = stack.gantry("release", "show", "slow/1", check=False).out
         assert "timed out after 3 s" in text
-        eventually(lambda: not sleepers(), what="the end of its processes")
+        eventually(lambda: not sleepers(NAP), what="the end of its processes")
         # The slot is free again, and what was cancelled while it waited never takes it.
         repository.commit("second")
         assert stack.wait_release("unwanted", 2)["status"] == "succeeded"
