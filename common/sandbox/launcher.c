@@ -154,6 +154,7 @@ _Noreturn static void become_bwrap(struct launcher *l)
     const char *argv[ARGS_MAX] = {0};
     size_t at = 0, argc = 0;
     char *const env[] = {NULL};
+    setpgid(0, 0);
     sigprocmask(SIG_SETMASK, &l->signals, NULL);
     dup2(l->packet.fds[1], 2);
     dup2(l->packet.fds[1], 1);
@@ -218,17 +219,31 @@ static void spawn(struct launcher *l, enum wire_type task)
         tell_ended(l, task, id, EAGAIN);
         return;
     }
+    if (task == WIRE_MAKE)
+        setpgid(pid, pid); /* as it does itself, whoever is first */
     *child = (struct child){.pid = pid, .id = id, .task = task};
+}
+
+/* The whole group: a bubblewrap that ends while its child still waits for it leaves that behind,
+ * for ever, since the child has not asked yet to die with its parent. */
+static void kill_group(const struct child *child)
+{
+    if (child->pid && child->task == WIRE_MAKE)
+        kill(-child->pid, SIGKILL);
 }
 
 static void reap(struct launcher *l)
 {
-    int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+    siginfo_t ended = {0};
+    while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid > 0) {
+        const pid_t pid = ended.si_pid;
+        int status = 0;
         for (size_t i = 0; i < CHILDREN_MAX; i++) {
             struct child *child = &l->children[i];
             if (child->pid != pid)
                 continue;
+            kill_group(child); /* while its number is not another's */
+            waitpid(pid, &status, 0);
             child->pid = 0;
             tell_ended(l, child->task, child->id,
                        child->task == WIRE_MAKE ? status
@@ -236,14 +251,16 @@ static void reap(struct launcher *l)
                                                 : EIO);
             break;
         }
+        waitpid(pid, &status, WNOHANG); /* one that is none of ours */
+        ended.si_pid = 0;
     }
 }
 
 static void kill_child(const struct launcher *l, uint32_t id)
 {
     for (size_t i = 0; i < CHILDREN_MAX; i++) {
-        if (l->children[i].pid && l->children[i].task == WIRE_MAKE && l->children[i].id == id)
-            kill(l->children[i].pid, SIGKILL);
+        if (l->children[i].id == id)
+            kill_group(&l->children[i]);
     }
 }
 
@@ -275,29 +292,28 @@ int launcher_main(void)
     if (configure(&l) != 0)
         return 1;
     /* After the last change of ids, which would undo it. */
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
     sigemptyset(&chld);
     sigaddset(&chld, SIGCHLD);
+    sigaddset(&chld, SIGTERM);
     sigprocmask(SIG_BLOCK, &chld, &l.signals);
     int children = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
     tell(&l, WIRE_READY, 0, 0);
 
     struct pollfd fds[2] = {{.fd = WIRE_FD, .events = POLLIN}, {.fd = children, .events = POLLIN}};
-    for (;;) {
+    for (bool ends = false; !ends;) {
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            return 1;
+            break;
         if (fds[1].revents) {
             struct signalfd_siginfo info;
             while (read(children, &info, sizeof(info)) == sizeof(info))
-                continue;
+                ends = ends || info.ssi_signo == SIGTERM;
             reap(&l);
         }
-        if (fds[0].revents && !serve(&l))
-            break;
+        if (!ends && fds[0].revents)
+            ends = !serve(&l);
     }
-    for (size_t i = 0; i < CHILDREN_MAX; i++) {
-        if (l.children[i].pid && l.children[i].task == WIRE_MAKE)
-            kill(l.children[i].pid, SIGKILL);
-    }
+    for (size_t i = 0; i < CHILDREN_MAX; i++)
+        kill_group(&l.children[i]);
     return 0;
 }

@@ -16,11 +16,13 @@
 #include "sandbox/internal.h"
 #include "sandbox/user.h"
 
-#define RETRY_MS     5000
-#define END_TRIES    50 /* times 10 ms, for the processes of all sandboxes to be gone */
-#define PROGRAM      "gantry-sandbox"
-#define PROGRAM_MAX  (64 * 1024 * 1024)
-#define PROGRAM_COPY ".program"
+#define RETRY_MS        5000
+#define END_TRIES       50  /* times 10 ms, for the processes of all sandboxes to be gone */
+#define LAUNCHER_TRIES  400 /* times 5 ms, for the launcher to end by itself */
+#define LAUNCHER_TRY_US 5000
+#define PROGRAM         "gantry-sandbox"
+#define PROGRAM_MAX     (64 * 1024 * 1024)
+#define PROGRAM_COPY    ".program"
 
 /* ---- finding things ---- */
 
@@ -140,19 +142,33 @@ struct sandbox *pool_find(struct sandbox_pool *pool, uint32_t id)
     return NULL;
 }
 
-static void launcher_gone(struct sandbox_pool *pool, const char *said)
+/* With its connection closed it ends its sandboxes and itself. Where it does not, it is killed, and
+ * what it was about to start may stay behind. */
+static void end_launcher(struct sandbox_pool *pool)
 {
-    struct err err = {0};
-    loop_fd_free(pool->control_watch);
-    pool->control_watch = NULL;
-    close(pool->control);
+    if (pool->control >= 0)
+        close(pool->control);
     pool->control = -1;
-    pool->launched = false;
+    for (int i = 0; i < LAUNCHER_TRIES && pool->launcher > 0; i++) {
+        if (waitpid(pool->launcher, NULL, WNOHANG) != 0)
+            pool->launcher = 0;
+        else
+            usleep(LAUNCHER_TRY_US);
+    }
     if (pool->launcher > 0) {
         kill(pool->launcher, SIGKILL);
         waitpid(pool->launcher, NULL, 0);
     }
     pool->launcher = 0;
+}
+
+static void launcher_gone(struct sandbox_pool *pool, const char *said)
+{
+    struct err err = {0};
+    loop_fd_free(pool->control_watch);
+    pool->control_watch = NULL;
+    pool->launched = false;
+    end_launcher(pool);
     view_explain(&err, said);
     pool_state(pool, false, err.msg);
     tree_fail_all(pool, EPIPE);
@@ -448,12 +464,7 @@ void sandbox_pool_free(struct sandbox_pool *pool)
     pool->token->pool = NULL;
     (void)pool_token_take(pool->token);
     loop_fd_free(pool->control_watch);
-    if (pool->control >= 0)
-        close(pool->control);
-    if (pool->launcher > 0) {
-        kill(pool->launcher, SIGKILL);
-        waitpid(pool->launcher, NULL, 0);
-    }
+    end_launcher(pool);
     struct sandbox *box, *next;
     pool->closed = NULL;
     unsigned tries = END_TRIES;

@@ -244,6 +244,41 @@ static void when_its_process_is_killed_nothing_runs_on_and_the_next_removes_the_
     assert_int_equal(entries(dir), 0);
 }
 
+/* Processes whose command line names this fixture's pool: bubblewraps. */
+static size_t bubblewraps(void)
+{
+    char command[256], count[16] = "";
+    size_t len = strlen(fx.dir) - 1;
+    snprintf(command, sizeof(command),
+             "grep -la '%.*s[%c]/pool' /proc/[0-9]*/cmdline 2>/dev/null | wc -l", (int)len, fx.dir,
+             fx.dir[len]);
+    FILE *p = popen(command, "r");
+    assert_non_null(p);
+    assert_non_null(fgets(count, sizeof(count), p));
+    pclose(p);
+    return strtoul(count, NULL, 10);
+}
+
+static void a_pool_that_ends_while_it_makes_sandboxes_leaves_no_process(void **state)
+{
+    (void)state;
+    sandbox_pool_free(fx.pool); /* of the test before */
+    fx.pool = NULL;
+    need_pool();
+    assert_true(bubblewraps() > 0);
+    sandbox_pool_free(fx.pool);
+    for (int i = 0; i < 40; i++) {
+        open_pool(4, NULL);
+        assert_non_null(fx.pool);
+        loop_run_for(fx.loop, 10 + i, NULL);
+        sandbox_pool_free(fx.pool);
+    }
+    fx.pool = NULL;
+    for (int i = 0; i < 50 && bubblewraps(); i++)
+        usleep(100000);
+    assert_int_equal(bubblewraps(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +290,7 @@ int main(void)
         cmocka_unit_test(its_folders_go_whoever_owns_what_is_in_them_and_however_deep),
         cmocka_unit_test(a_file_is_read_without_following_a_link_out),
         cmocka_unit_test(when_its_process_is_killed_nothing_runs_on_and_the_next_removes_the_rest),
+        cmocka_unit_test(a_pool_that_ends_while_it_makes_sandboxes_leaves_no_process),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
