@@ -32,6 +32,8 @@ struct xml_parser {
     bool failed;
     struct xml_refusal *why;
 
+    bool moved; /* something was read since the last look */
+
     struct map *known;                 /* names seen so far */
     char cache[CACHE_SIZE][NAME_SIZE]; /* some of them */
 };
@@ -124,6 +126,7 @@ static void XMLCALL on_open(void *arg, const XML_Char *name, const XML_Char **at
 {
     struct xml_parser *p = arg;
 
+    p->moved = true;
     if (p->failed || !know(p, name))
         return;
     name = local(name);
@@ -141,6 +144,7 @@ static void XMLCALL on_close(void *arg, const XML_Char *name)
 {
     struct xml_parser *p = arg;
 
+    p->moved = true;
     if (p->failed)
         return;
     p->conf->close(p, local(name), p->conf->arg);
@@ -151,6 +155,7 @@ static void XMLCALL on_text(void *arg, const XML_Char *text, int len)
 {
     struct xml_parser *p = arg;
 
+    p->moved = true;
     if (!p->failed)
         p->conf->text(p, text, (size_t)len, p->conf->arg);
 }
@@ -225,18 +230,26 @@ static void refuse_syntax(struct xml_parser *p)
     }
 }
 
+/* Where expat is may not be known: since 2.6, and in Debian's security updates, it puts off what
+ * did not end in the piece before. */
 static void parse(struct xml_parser *p)
 {
+    size_t read = 0; /* at least */
     for (size_t given = 0; given < p->len;) {
         size_t len = p->len - given < PIECE_SIZE ? p->len - given : PIECE_SIZE;
         bool last = given + len == p->len;
+        p->moved = false;
         if (XML_Parse(p->expat, p->bytes + given, (int)len, last) != XML_STATUS_OK) {
             refuse_syntax(p);
             return;
         }
-        given += len;
         XML_Index at = XML_GetCurrentByteIndex(p->expat);
-        if (!last && at >= 0 && given - (size_t)at > 2 * PIECE_SIZE) {
+        if (p->moved && read < given)
+            read = given;
+        if (at >= 0 && read < (size_t)at)
+            read = (size_t)at;
+        given += len;
+        if (!last && given - read > 2 * PIECE_SIZE) {
             xml_refuse(p, ERR_LIMIT, "has a tag or comment of more than 2 MiB");
             return;
         }
