@@ -259,6 +259,11 @@ static int take_place(struct build *build, struct err *err)
     if (spec->memory_bytes)
         wish.limits.memory_bytes = spec->memory_bytes;
     wish.limits.cpu = spec->cpu;
+    if ((!str_empty(spec->service_account) || spec->n_node_selector) &&
+        !str_eq(driver->ops->name, "kubernetes"))
+        return err_set(err, ERR_INVALID,
+                       "'kubernetes:' is for builders whose driver is kubernetes; this one's is %s",
+                       driver->ops->name);
     return driver->ops->take(driver, &wish, &build->place, err);
 }
 

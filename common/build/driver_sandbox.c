@@ -49,7 +49,7 @@ static int take(struct build_driver *base, const struct build_wish *wish, struct
     if (wish->request->build->build_image[0])
         return err_set(err, ERR_INVALID,
                        "'build-image: %s': the sandbox driver has no images, its commands see the "
-                       "builder's own system; a builder with 'driver: docker' runs it",
+                       "builder's own system; a builder with another driver runs it",
                        wish->request->build->build_image);
     struct sandbox *box = sandbox_take(driver->pool, &limits, err);
     if (!box)

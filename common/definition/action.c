@@ -93,6 +93,47 @@ static void read_recipe(struct reader *r, struct def_action *action,
         action->build.buildspec = mem_strdup("buildspec.yml");
 }
 
+static void check_label_value(struct reader *r, const struct yaml_node *node)
+{
+    static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+
+    if (node->type == YAML_TEXT &&
+        (strlen(node->text) > 63 || strspn(node->text, chars) != strlen(node->text)))
+        problem(r, node, "a label's value has up to 63 letters, digits, '-', '_' and '.'");
+}
+
+static void check_label_values(struct reader *r, const struct yaml_node *labels)
+{
+    size_t mark;
+
+    if (!labels || labels->type != YAML_MAP)
+        return;
+    mark = reader_enter_key(r, labels->key->text);
+    for (const struct yaml_node *n = labels->first; n; n = n->next)
+        check_label_value(r, n);
+    reader_leave(r, mark);
+}
+
+static void read_job(struct reader *r, const struct yaml_node *node, struct def_action *action)
+{
+    const struct yaml_node *values[JOB_KEYS];
+    size_t mark;
+
+    if (!node)
+        return;
+    mark = reader_enter_key(r, node->key->text);
+    if (read_fields(r, node, &job_keys, values) == 0) {
+        const struct yaml_node *labels = values[JOB_NODE_SELECTOR];
+
+        action->build.service_account =
+            read_checked(r, values[JOB_SERVICE_ACCOUNT], syntax_kubernetes);
+        action->build.node_selector = read_pairs(r, labels, DEF_LABELS_MAX, syntax_node_label,
+                                                 &action->build.node_selector_count);
+        check_label_values(r, labels);
+    }
+    reader_leave(r, mark);
+}
+
 static void read_build(struct pipeline_reader *pr, struct def_action *action,
                        const struct yaml_node *map)
 {
@@ -114,6 +155,7 @@ static void read_build(struct pipeline_reader *pr, struct def_action *action,
     templates_check(pr, values[BUILD_ENV]);
     action->build.build_image = read_checked(r, values[BUILD_BUILD_IMAGE], syntax_build_image);
     action->build.privileged = read_bool(r, values[BUILD_PRIVILEGED], false);
+    read_job(r, values[BUILD_KUBERNETES], action);
     action->timeout_ms = read_timeout(r, values[BUILD_TIMEOUT], HOUR_MS);
     action->lost_after_ms = read_lost_after(r, values[BUILD_LOST_AFTER]);
     action->retry_lost = read_bool(r, values[BUILD_RETRY_LOST], true);
@@ -367,6 +409,8 @@ static void action_release(struct def_action *action)
     free(action->build.dockerfile);
     free(action->build.image);
     free(action->build.build_image);
+    free(action->build.service_account);
+    def_pairs_free(action->build.node_selector, action->build.node_selector_count);
     def_pairs_free(action->build.env, action->build.env_count);
     free(action->deploy.environment);
     free(action->deploy.artifact);

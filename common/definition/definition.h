@@ -88,7 +88,10 @@ struct def_action {
             *image;        /* buildspec or dockerfile set; image NULL: none */
         char *build_image; /* that the commands run in; NULL: the builder's */
         bool privileged;
-        bool batch; /* it runs the builds of its buildspec's `batch` */
+        bool batch;            /* it runs the builds of its buildspec's `batch` */
+        char *service_account; /* NULL: the builder's choice */
+        struct def_pair *node_selector;
+        size_t node_selector_count; /* 0: the builder's choice */
         double cpu;
         uint64_t memory_bytes;
         struct def_pair *env;

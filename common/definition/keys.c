@@ -107,8 +107,16 @@ static const struct shape a_kubernetes_name = {.type = SHAPE_TEXT,
                                                .name = "a name in Kubernetes",
                                                .pattern =
                                                    "^([a-z0-9]([a-z0-9.-]*[a-z0-9])?|.*\\{\\{.*)$"};
+static const struct shape a_service_account = {.type = SHAPE_TEXT,
+                                               .name = "a name in Kubernetes",
+                                               .pattern = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"};
 static const struct shape a_target = {
     .type = SHAPE_PAIRS, .name = "a mapping", .pattern = INPUT_PATTERN, .max = DEF_NAMES_MAX};
+
+static const struct shape node_labels = {.type = SHAPE_PAIRS,
+                                         .name = "labels of nodes",
+                                         .pattern = "^([a-z0-9.-]{1,253}/)?[A-Za-z0-9._-]{1,63}$",
+                                         .max = DEF_LABELS_MAX};
 
 #define MAP_OF(table)                                                                              \
     {                                                                                              \
@@ -118,6 +126,7 @@ static const struct shape a_metadata = MAP_OF(metadata_keys);
 static const struct shape a_spec = {.type = SHAPE_ANY, .name = "a mapping"};
 static const struct shape a_size = MAP_OF(size_keys);
 static const struct shape a_build = MAP_OF(build_keys);
+static const struct shape a_job = MAP_OF(job_keys);
 static const struct shape a_deploy = MAP_OF(deploy_keys);
 static const struct shape a_kubernetes = MAP_OF(kubernetes_keys);
 static const struct shape a_custom = MAP_OF(custom_keys);
@@ -416,9 +425,24 @@ static const struct field build_fields[] = {
                           "Whether it may do as root does on the engine's machine, where the "
                           "builder allows it; false unless set.",
                           "true"},
+    [BUILD_KUBERNETES] = {"kubernetes", 0, &a_job,
+                          "Of the Job that it is, for a builder of that driver.",
+                          "{\"node-selector\": {\"kubernetes.io/arch\": \"arm64\"}}"},
     [BUILD_KEYS] = {NULL, 0, NULL, NULL, NULL},
 };
 const struct keys build_keys = {"a build", "build", build_fields};
+
+static const struct field job_fields[] = {
+    [JOB_SERVICE_ACCOUNT] = {"service-account", 0, &a_service_account,
+                             "Who it is in the cluster, with a token of it; unless set the "
+                             "builder's choice, which is nobody unless that says otherwise.",
+                             "\"image-builder\""},
+    [JOB_NODE_SELECTOR] = {"node-selector", 0, &node_labels,
+                           "Labels that its node must have; unless set the builder's choice.",
+                           "{\"kubernetes.io/arch\": \"arm64\"}"},
+    [JOB_KEYS] = {NULL, 0, NULL, NULL, NULL},
+};
+const struct keys job_keys = {"a build's Job", "job", job_fields};
 
 static const struct field size_fields[] = {
     [SIZE_CPU] = {"cpu", 0, &a_number_of_cores, "Cores.", "2"},

@@ -120,8 +120,10 @@ enum {
     BUILD_RETRY_LOST,
     BUILD_BUILD_IMAGE,
     BUILD_PRIVILEGED,
+    BUILD_KUBERNETES,
     BUILD_KEYS
 };
+enum { JOB_SERVICE_ACCOUNT, JOB_NODE_SELECTOR, JOB_KEYS };
 enum { SIZE_CPU, SIZE_MEMORY, SIZE_KEYS };
 enum {
     DEPLOY_NAME,
@@ -176,8 +178,8 @@ enum { MAIL_TO, MAIL_KEYS };
 
 extern const struct keys root_keys, metadata_keys, pipeline_keys, source_keys, paths_keys,
     stage_keys, gate_keys, approval_gate_keys, approval_action_keys, check_keys, step_keys,
-    member_keys, build_keys, size_keys, deploy_keys, kubernetes_keys, custom_keys, environment_keys,
-    command_keys, freeze_keys, notification_keys, webhook_keys, mail_keys;
+    member_keys, build_keys, job_keys, size_keys, deploy_keys, kubernetes_keys, custom_keys,
+    environment_keys, command_keys, freeze_keys, notification_keys, webhook_keys, mail_keys;
 
 extern const char *const mode_words[], *const outcome_words[];
 

@@ -203,6 +203,21 @@ const char *syntax_build_image(const char *text)
     return NULL;
 }
 
+/* Kubernetes, "Labels and selectors": a name with a prefix or without. */
+const char *syntax_node_label(const char *text)
+{
+    static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    const char *slash = strchr(text, '/');
+    const char *name = slash ? slash + 1 : text;
+    const size_t prefix = slash ? (size_t)(slash - text) : 0;
+
+    if ((slash && (prefix == 0 || prefix > 253 ||
+                   strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-.") != prefix)) ||
+        !*name || strlen(name) > 63 || strspn(name, chars) != strlen(name))
+        return "expected a label of a node, such as kubernetes.io/arch";
+    return NULL;
+}
+
 const char *syntax_voter(const char *text)
 {
     if ((str_starts(text, "group:") && text[6]) || (str_starts(text, "user:") && text[5]))

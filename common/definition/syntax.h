@@ -16,6 +16,8 @@ const char *syntax_secret(const char *text);      /* its name */
 const char *syntax_path(const char *text);        /* in a source */
 const char *syntax_image(const char *text);       /* a repository */
 const char *syntax_build_image(const char *text); /* of a container: tag or digest allowed */
+const char *syntax_kubernetes(const char *text);  /* a name in it, dots allowed */
+const char *syntax_node_label(const char *text);  /* its name */
 const char *syntax_voter(const char *text);
 const char *syntax_excluded(const char *text); /* of `not:` */
 const char *syntax_event(const char *text);

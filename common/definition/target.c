@@ -31,6 +31,11 @@ static const char *wrong_with_name(const char *text, bool dots)
     return NULL;
 }
 
+const char *syntax_kubernetes(const char *text)
+{
+    return wrong_with_name(text, true);
+}
+
 const char *def_target_wrong(const char *target, const char *key, const char *value)
 {
     if (!str_eq(target, "kubernetes"))

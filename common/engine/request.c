@@ -80,6 +80,10 @@ static void ask_build(struct asking *ask)
     m->memory_bytes = action->build.memory_bytes;
     m->env = expand_pairs(ask, action->build.env, action->build.env_count);
     m->n_env = action->build.env_count;
+    m->service_account = plan_string(plan, action->build.service_account);
+    m->node_selector =
+        expand_pairs(ask, action->build.node_selector, action->build.node_selector_count);
+    m->n_node_selector = action->build.node_selector_count;
     if (ask->build)
         set_build(ask, m);
     else

@@ -21,7 +21,7 @@ spec:
   stages:
     - name: build
       steps:
-        - build: {name: image, image: registry.example/shop, size: {cpu: 2, memory: 4Gi}, env: {LEVEL: "{{variables.LEVEL}}"}, timeout: 90s, build-image: "debian:12", privileged: true}
+        - build: {name: image, image: registry.example/shop, size: {cpu: 2, memory: 4Gi}, env: {LEVEL: "{{variables.LEVEL}}"}, timeout: 90s, build-image: "debian:12", privileged: true, kubernetes: {service-account: ci, node-selector: {kubernetes.io/arch: arm64}}}
     - name: prod
       gates:
         - soak: 2h

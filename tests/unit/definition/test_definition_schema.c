@@ -30,14 +30,14 @@ static void the_schema_that_is_shipped_is_that_of_the_tables(void **state)
 static void every_key_is_told_to_people(void **state)
 {
     static const struct keys *const all[] = {
-        &root_keys,       &metadata_keys,      &pipeline_keys,
-        &source_keys,     &paths_keys,         &stage_keys,
-        &gate_keys,       &approval_gate_keys, &approval_action_keys,
-        &check_keys,      &step_keys,          &member_keys,
-        &build_keys,      &size_keys,          &deploy_keys,
-        &kubernetes_keys, &custom_keys,        &environment_keys,
-        &command_keys,    &freeze_keys,        &notification_keys,
-        &webhook_keys,    &mail_keys};
+        &root_keys,         &metadata_keys,      &pipeline_keys,
+        &source_keys,       &paths_keys,         &stage_keys,
+        &gate_keys,         &approval_gate_keys, &approval_action_keys,
+        &check_keys,        &step_keys,          &member_keys,
+        &build_keys,        &job_keys,           &size_keys,
+        &deploy_keys,       &kubernetes_keys,    &custom_keys,
+        &environment_keys,  &command_keys,       &freeze_keys,
+        &notification_keys, &webhook_keys,       &mail_keys};
 
     (void)state;
     for (size_t i = 0; i < COUNT(all); i++)

@@ -157,7 +157,8 @@ static const struct {
                                "    - name: build\n"
                                "      steps:\n"
                                "        - build: {name: image, image: registry.example/shop, "
-                               "build-image: 'debian:12', privileged: true}\n"},
+                               "build-image: 'debian:12', privileged: true, "
+                               "kubernetes: {service-account: ci, node-selector: {disk: fast}}}\n"},
     {"late", HEAD("superseded") SOURCE BUILD "    - name: prod\n"
                                              "      steps:\n"
                                              "        - custom/test: {name: test}\n"

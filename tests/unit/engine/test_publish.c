@@ -142,6 +142,10 @@ static void a_request_says_in_which_image_its_commands_run(void **unused)
     struct scenario *s = begin(&records, "define build-image\npush 0001\n");
     Gantry__V1__ActionRequest *request = unpack(of_topic(&records, TOPIC_REQUEST_BUILD));
     assert_string_equal(request->build->build_image, "debian:12");
+    assert_string_equal(request->build->service_account, "ci");
+    assert_int_equal(request->build->n_node_selector, 1);
+    assert_string_equal(request->build->node_selector[0]->key, "disk");
+    assert_string_equal(request->build->node_selector[0]->value, "fast");
     assert_true(request->build->privileged);
     event_free(request);
     end(s, &records);
