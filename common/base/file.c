@@ -375,3 +375,29 @@ int file_remove_tree(const char *path, struct err *err)
     close(root);
     return ret;
 }
+
+int file_remove_beneath(const char *folder, const char *path, struct err *err)
+{
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    const char *slash = strrchr(path, '/');
+    char *parent = slash ? mem_strndup(path, (size_t)(slash - path)) : mem_strdup(".");
+    int dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = dir < 0 ? -1 : (int)syscall(SYS_openat2, dir, parent, &how, sizeof(how));
+    int rc;
+
+    if (fd >= 0) {
+        char *last = mem_printf("/proc/self/fd/%d/%s", fd, slash ? slash + 1 : path);
+        rc = file_remove_tree(last, err);
+        free(last);
+        close(fd);
+    } else if (errno == ELOOP || errno == EXDEV || errno == ENOTDIR) {
+        rc = err_set(err, ERR_INVALID, "'%s' leads through a link or a file", path);
+    } else {
+        rc = errno == ENOENT ? 0 : err_errno(err, errno, "cannot remove '%s'", path);
+    }
+    if (dir >= 0)
+        close(dir);
+    free(parent);
+    return rc;
+}

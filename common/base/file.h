@@ -29,5 +29,8 @@ void file_spread(const char *path);
 /* Removes a tree without following links; not being there is success. Chmods folders that it must
  * enter. */
 int file_remove_tree(const char *path, struct err *err);
+/* The same of what is at `path` relative to `folder`; a link in `path` before its last part is
+ * ERR_INVALID, so that nothing outside is removed. */
+int file_remove_beneath(const char *folder, const char *path, struct err *err);
 
 #endif

@@ -25,27 +25,12 @@ static void finish(struct docker_place *place)
     t->done(place, err.code == ERR_NONE ? NULL : &err);
 }
 
-/* Parts that do not lie in one another. */
-static void take_paths(struct docker_transfer *t, const struct strv *paths)
-{
-    strv_release(&t->paths);
-    for (size_t i = 0; i < paths->count; i++) {
-        bool within = false;
-        for (size_t j = 0; j < paths->count && !within; j++) {
-            size_t len = strlen(paths->items[j]);
-            within = j != i && strncmp(paths->items[i], paths->items[j], len) == 0 &&
-                     (paths->items[i][len] == '/' || (!paths->items[i][len] && j < i));
-        }
-        if (!within)
-            strv_add(&t->paths, paths->items[i]);
-    }
-}
-
 static int begin(struct docker_place *place, const struct strv *paths,
                  void (*done)(struct docker_place *place, const struct err *err))
 {
     struct docker_transfer *t = &place->transfer;
-    take_paths(t, paths);
+    strv_release(&t->paths);
+    build_outermost(paths, &t->paths);
     t->place = place;
     t->at = 0;
     t->came = 0;
@@ -160,8 +145,7 @@ static void unpack(void *arg)
     struct docker_transfer *t = &place->transfer;
     const char *below = t->paths.items[t->at];
     struct archive_unpacked unpacked = {0};
-    char *path = mem_printf("%s/%s", place->dir, below);
-    int rc = file_remove_tree(path, &t->err);
+    int rc = file_remove_beneath(place->dir, below, &t->err);
     const struct archive_untar untar = {.dir = place->dir,
                                         .below = below,
                                         .limits.bytes = t->left ? t->left : 1,
@@ -171,7 +155,6 @@ static void unpack(void *arg)
     t->left -= unpacked.bytes < t->left ? unpacked.bytes : t->left;
     if (rc == 0 && ftruncate(t->fd, 0) != 0)
         err_errno(&t->err, errno, "cannot empty a file in '%s'", place->dir);
-    free(path);
 }
 
 static void on_unpacked(void *arg)

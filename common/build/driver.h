@@ -187,6 +187,10 @@ struct build_tool {
 };
 extern const struct build_tool build_tools[];
 
+/* ---- place.c ---- */
+/* Adds those of the paths that lie in no other of them. */
+void build_outermost(const struct strv *paths, struct strv *out);
+
 /* ---- driver_sandbox.c: bubblewrap on this machine (sandbox/sandbox.h) ---- */
 struct sandbox_pool;
 /* What image tools find in every sandbox. */

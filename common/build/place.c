@@ -40,6 +40,20 @@ void place_wants(const struct build *build, const struct files *files, struct st
     strv_release(&roots);
 }
 
+void build_outermost(const struct strv *paths, struct strv *out)
+{
+    for (size_t i = 0; i < paths->count; i++) {
+        bool within = false;
+        for (size_t j = 0; j < paths->count && !within; j++) {
+            size_t len = strlen(paths->items[j]);
+            within = j != i && strncmp(paths->items[i], paths->items[j], len) == 0 &&
+                     (paths->items[i][len] == '/' || (!paths->items[i][len] && j < i));
+        }
+        if (!within)
+            strv_add(out, paths->items[i]);
+    }
+}
+
 int place_file(const struct build *build, struct err *err)
 {
     const char *dir = build->place->dir;

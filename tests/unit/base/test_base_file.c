@@ -199,6 +199,39 @@ static void a_bottomless_tree_is_removed(void **state)
     free(tree);
 }
 
+static void what_is_removed_beneath_a_folder_is_reached_through_no_link(void **state)
+{
+    const char *folder = *state;
+    char *outside = mem_printf("%s/outside", folder);
+    char *kept = mem_printf("%s/outside/kept", folder);
+    char *inside = mem_printf("%s/inside", folder);
+    char *gone = mem_printf("%s/inside/a/b", folder);
+    char *link = mem_printf("%s/inside/link", folder);
+    struct err err = {0};
+    struct stat st;
+
+    assert_int_equal(file_mkdirs(kept, 0700, &err), 0);
+    assert_int_equal(file_mkdirs(gone, 0700, &err), 0);
+    assert_int_equal(symlink(outside, link), 0);
+    assert_int_equal(file_remove_beneath(inside, "a/b", &err), 0);
+    assert_int_equal(lstat(gone, &st), -1);
+    assert_int_equal(file_remove_beneath(inside, "a/b", &err), 0);
+    assert_int_equal(file_remove_beneath(inside, "none/b", &err), 0);
+    assert_int_equal(file_remove_beneath(inside, "link/kept", &err), -1);
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_non_null(strstr(err.msg, "link/kept"));
+    assert_int_equal(file_remove_beneath(inside, "../outside/kept", &err), -1);
+    assert_int_equal(lstat(kept, &st), 0);
+    assert_int_equal(file_remove_beneath(inside, "link", &err), 0);
+    assert_int_equal(lstat(link, &st), -1);
+    assert_int_equal(lstat(kept, &st), 0);
+    free(link);
+    free(gone);
+    free(inside);
+    free(kept);
+    free(outside);
+}
+
 int main(void)
 {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
@@ -212,6 +245,7 @@ int main(void)
         IN_FOLDER(folders_are_made_with_those_above_them),
         IN_FOLDER(a_tree_goes_and_what_its_links_point_to_stays),
         IN_FOLDER(a_bottomless_tree_is_removed),
+        IN_FOLDER(what_is_removed_beneath_a_folder_is_reached_through_no_link),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
