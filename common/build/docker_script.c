@@ -87,7 +87,7 @@ static int put_own(struct docker_place *place, const struct build_script *script
 {
     char *first = mem_printf(init, place->mark + 1, script->program);
     char *tells = mem_printf(told, place->mark);
-    char *driver = script_driver(script->separate, tell);
+    char *driver = script_driver(SANDBOX_RUN, script->separate, tell);
     int rc = put(place, "init", first, 0644, err) < 0 || put(place, "told", tells, 0644, err) < 0 ||
                      put(place, SCRIPT_DRIVER, driver, 0644, err) < 0
                  ? -1
@@ -107,7 +107,7 @@ static int put_commands(struct docker_place *place, const struct build_script *s
         snprintf(name, sizeof(name), SCRIPT_COMMANDS "/%zu", i);
         rc = put(place, name, script->texts->items[i], 0644, err);
     }
-    char *export = script_export(script->export);
+    char *export = script_export(SANDBOX_RUN, script->export);
     if (rc == 0)
         rc = put(place, SCRIPT_COMMANDS "/" SCRIPT_EXPORT, export, 0644, err);
     for (const struct build_tool *tool = build_tools; tool->name && rc == 0; tool++) {

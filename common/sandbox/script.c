@@ -1,11 +1,14 @@
 #include "sandbox/script.h"
 
-#include "base/buf.h"
-#include "base/mem.h"
-#include "sandbox/sandbox.h"
+#include <string.h>
 
-#define RUN  SANDBOX_RUN "/"
-#define LEFT RUN SCRIPT_LEFT
+#include "base/buf.h"
+
+#define DRIVER_MAX 4096
+#define EXPORT_MAX (1024 * 1024)
+
+/* In the texts below, '@' is the folder. */
+#define LEFT "@/" SCRIPT_LEFT
 #define SAVE "export -p >|" LEFT "/state; pwd >|" LEFT "/dir"
 
 /* `.` keeps `cd` and variables; a shell that ends leaves its state behind: a command ended it, or
@@ -20,25 +23,41 @@ static const char begin[] =
     "set --\n"
     "trap '" SAVE "' EXIT\n";
 static const char next[] = "while IFS=' ' read -r GANTRY_NEXT CODEBUILD_BUILD_SUCCEEDING <&8; do\n";
-static const char same_shell[] = ". " RUN SCRIPT_COMMANDS "/\"$GANTRY_NEXT\" 8<&- 9>&-\n";
-static const char own_shell[] = "( . " RUN SCRIPT_COMMANDS "/\"$GANTRY_NEXT\" 8<&- 9>&- )\n";
+static const char same_shell[] = ". @/" SCRIPT_COMMANDS "/\"$GANTRY_NEXT\" 8<&- 9>&-\n";
+static const char own_shell[] = "( . @/" SCRIPT_COMMANDS "/\"$GANTRY_NEXT\" 8<&- 9>&- )\n";
 static const char end[] = "done\n" SAVE "\ntrap - EXIT\n";
 
-char *script_driver(bool separate, const char *tell)
+static void add(struct buf *out, const char *text, const char *run)
 {
-    /* A subshell leaves nothing behind. */
-    return separate ? mem_printf("%s%s%sdone\n", next, own_shell, tell)
-                    : mem_printf("%s%s%s%s%s", begin, next, same_shell, tell, end);
+    for (const char *at; (at = strchr(text, '@')); text = at + 1) {
+        (void)buf_add(out, text, (size_t)(at - text));
+        buf_adds(out, run);
+    }
+    buf_adds(out, text);
 }
 
-char *script_export(const struct strv *names)
+char *script_driver(const char *run, bool separate, const char *tell)
 {
     struct buf script;
-    buf_init(&script, 1024 * 1024);
+    buf_init(&script, DRIVER_MAX);
+    if (!separate)
+        add(&script, begin, run);
+    add(&script, next, run);
+    add(&script, separate ? own_shell : same_shell, run);
+    buf_adds(&script, tell);
+    /* A subshell leaves nothing behind. */
+    add(&script, separate ? "done\n" : end, run);
+    return buf_detach(&script);
+}
+
+char *script_export(const char *run, const struct strv *names)
+{
+    struct buf script;
+    buf_init(&script, EXPORT_MAX);
     buf_adds(&script, "{ :;\n");
     for (size_t i = 0; names && i < names->count; i++)
         buf_addf(&script, "[ \"${%s+x}\" ] && printf '%%s=%%s\\0' %s \"$%s\"\n", names->items[i],
                  names->items[i], names->items[i]);
-    buf_adds(&script, ":; } >|" RUN SCRIPT_EXPORTED "\n");
+    add(&script, ":; } >|@/" SCRIPT_EXPORTED "\n", run);
     return buf_detach(&script);
 }

@@ -1,7 +1,8 @@
 /* The programs by which one shell runs a build's commands one after the other, wherever that shell
- * is: in a sandbox, in a container. It finds the commands below SANDBOX_RUN, reads which is next
- * from descriptor 8 ("<name> <succeeding>", a line each: the file c/<name>), and tells of its end;
- * 8 and 9 are closed in the commands. */
+ * is: in a sandbox, in a container. It finds the commands below a folder `run`, an absolute path as
+ * the shell sees it (SANDBOX_RUN in a sandbox), reads which is next from descriptor 8 ("<name>
+ * <succeeding>", a line each: the file c/<name>), and tells of its end; 8 and 9 are closed in the
+ * commands. */
 #ifndef GANTRY_SANDBOX_SCRIPT_H
 #define GANTRY_SANDBOX_SCRIPT_H
 
@@ -9,7 +10,7 @@
 
 #include "base/str.h"
 
-#define SCRIPT_DRIVER   "driver" /* files below SANDBOX_RUN */
+#define SCRIPT_DRIVER   "driver" /* files below `run` */
 #define SCRIPT_COMMANDS "c"
 #define SCRIPT_EXPORT   "export" /* a command's name */
 #define SCRIPT_LEFT     "left" /* a folder: what a shell leaves to the next; its users write there */
@@ -21,8 +22,8 @@
 /* The program that the shell runs; its one argument is "new" for a shell of another user than the
  * one before it, to whom HOME and USER are not passed on. With `tell` where a command has ended,
  * its status in $?. With `separate` each command has a shell of its own. The caller frees. */
-char *script_driver(bool separate, const char *tell);
+char *script_driver(const char *run, bool separate, const char *tell);
 /* The command that writes NAME=value, each ended by a NUL, of those that are set to
  * SCRIPT_EXPORTED; names are valid identifiers. The caller frees. */
-char *script_export(const struct strv *names);
+char *script_export(const char *run, const struct strv *names);
 #endif

@@ -107,7 +107,7 @@ static int write_files(struct shell *shell, const struct shell_conf *conf, struc
     int rc = make_folder(shell, COMMANDS, 0755, err);
     if (rc == 0)
         rc = make_folder(shell, LEFT, others ? 0777 : 0755, err);
-    char *driver = script_driver(conf->separate, SCRIPT_TELL);
+    char *driver = script_driver(SANDBOX_RUN, conf->separate, SCRIPT_TELL);
     if (rc == 0)
         rc = write_file(shell, "run/" SCRIPT_DRIVER, driver, err);
     free(driver);
@@ -118,7 +118,7 @@ static int write_files(struct shell *shell, const struct shell_conf *conf, struc
         rc = write_file(shell, name, conf->texts->items[i], err);
     }
     if (rc == 0 && conf->export && conf->export->count) {
-        char *script = script_export(conf->export);
+        char *script = script_export(SANDBOX_RUN, conf->export);
         rc = write_file(shell, COMMANDS "/" SCRIPT_EXPORT, script, err);
         free(script);
     }
