@@ -23,13 +23,7 @@
  *   <dir>/home        paths.home:         HOME
  *
  * What stands there at open() is there inside. It can hold anything a build wrote: it is read with
- * read_file() only, which follows no link out of it. Files in it can belong to subordinate ids.
- *
- * A driver that cannot be asked one command after the other (a Job in Kubernetes) makes a program
- * of the whole script at open(): by script.spec and the rules of buildspec/plan.h, which are the
- * same that the builder goes by, so both come to the same commands in the same order. Its run(i)
- * then means: give the output that command i writes, and tell when it has ended. It must hold back
- * output of commands that were not asked for yet. */
+ * read_file() only, which follows no link out of it. Files in it can belong to subordinate ids. */
 #ifndef GANTRY_BUILD_DRIVER_H
 #define GANTRY_BUILD_DRIVER_H
 
@@ -43,7 +37,6 @@
 #include "loop/loop.h"
 
 struct Gantry__V1__ActionRequest; /* gantry/v1/request.pb-c.h */
-struct buildspec;
 
 struct build_limits {
     uint64_t memory_bytes;    /* 0: none */
@@ -83,8 +76,7 @@ struct build_usage {
     uint64_t memory_peak_bytes; /* of all of them at once */
 };
 
-/* All that may be asked to run; valid during open(), but `spec`, which lives as long as the place.
- */
+/* All that may be asked to run; valid during open(). */
 struct build_script {
     const char *program;       /* the shell, absolute inside: /bin/sh, /bin/bash */
     const struct strv *env;    /* NAME=value, all of it */
@@ -99,7 +91,6 @@ struct build_script {
     const struct strv *export; /* names that export_variables() asks for; valid identifiers */
     bool separate;             /* each command in a shell of its own, which begins as the first
                                   one began (version 0.1) */
-    const struct buildspec *spec;
 
     /* What the commands write, in the order they write it, standard output and error as one. False:
      * stop reading until resume(); what is given meanwhile is kept. */
@@ -223,5 +214,30 @@ struct build_docker {
 /* All of `conf` is copied. Blocking: removes what is in the folder. */
 int build_driver_docker(struct build_driver **out, struct loop *loop,
                         const struct build_docker *conf, struct err *err);
+
+/* ---- driver_kubernetes.c: a Job in a cluster (kubernetes/kubernetes.h) ---- */
+struct kubernetes;
+struct http_server;
+struct build_kubernetes {
+    struct loop *loop;
+    struct kubernetes *kubernetes; /* the caller's; lives longer, as does the server */
+    struct http_server *server;    /* that pods ask at /api/v1/builds/ */
+    const char *url;               /* of the server, as pods see it: https://host:port */
+    const char *ca_file;           /* PEM: whom pods trust for it; NULL: whom their image does */
+    const char *dir;               /* absolute, this builder's own: the builds' folders */
+    const char *builder;           /* a label's value, one a builder */
+    const char *image;             /* of builds whose action names none; NULL: none */
+    const char *service_account;   /* likewise; NULL: the namespace's default, without its token */
+    const struct strv *node_selector; /* name=value; likewise */
+    int64_t user;                     /* the commands' user id and group id, not 0 */
+    int64_t start_ms;                 /* from a Job's making to its first command */
+    /* Whether builds can run, and why not; once at first. */
+    void (*on_state)(bool works, const char *reason, void *arg);
+    void *arg;
+};
+/* All but `kubernetes` and `server` is copied. Jobs that an earlier run of this builder left are
+ * deleted. ERR_INVALID: a setting cannot work. Blocking: start-up. */
+int build_driver_kubernetes(struct build_driver **out, const struct build_kubernetes *conf,
+                            struct err *err);
 
 #endif

@@ -113,8 +113,8 @@ static int check_users(const struct build *build, struct err *err)
         if (!phase->present || str_eq(user, "root"))
             continue;
         snprintf(what, sizeof(what),
-                 "run-as: the commands can't run as '%.40s': the driver %s runs all as the place's "
-                 "root",
+                 "run-as: the commands can't run as '%.40s': the driver %s runs all as one "
+                 "user",
                  user, ops->name);
         return refuse(build, phase->run_as ? phase->run_as_line : spec->lines.run_as, what, err);
     }

@@ -129,7 +129,6 @@ static int open_place(struct build *build, struct err *err)
                                         .users = &build->users,
                                         .export = &names,
                                         .separate = build->plan.separate_shells,
-                                        .spec = build->spec,
                                         .output = on_output,
                                         .done = on_done,
                                         .arg = build};

@@ -60,9 +60,13 @@ static void check_disk(void *arg)
 
 static int check_settings(const struct builder_conf *conf, struct err *err)
 {
-    if (!str_eq(conf->driver, "sandbox") && !str_eq(conf->driver, "docker"))
-        return err_set(err, ERR_INVALID, "builder.driver is '%s', but must be sandbox or docker",
+    const bool is_kubernetes = str_eq(conf->driver, "kubernetes");
+    if (!str_eq(conf->driver, "sandbox") && !str_eq(conf->driver, "docker") && !is_kubernetes)
+        return err_set(err, ERR_INVALID,
+                       "builder.driver is '%s', but must be sandbox, docker or kubernetes",
                        conf->driver);
+    if (is_kubernetes && kubernetes_check(conf, err) < 0)
+        return -1;
     if (conf->docker.socket[0] != '/')
         return err_set(err, ERR_INVALID,
                        "builder.docker-socket is '%s', but must be the absolute path of a unix "
@@ -260,8 +264,7 @@ int builder_start(struct svc *svc, struct err *err)
     if (check_settings(b->conf, err) < 0 || make_state_dir(b, err) < 0 ||
         driver_prepare(b, err) < 0 || check_state_dir(b, err) < 0 || lock_state_dir(b, err) < 0)
         return -1;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned slots = b->conf->slots ? (unsigned)b->conf->slots : cores > 0 ? (unsigned)cores : 1;
+    const unsigned slots = driver_slots(b);
     b->disk_timer = loop_timer_new(svc->loop, check_disk, b);
     if (secrets_new(&b->secrets, svc, &b->conf->secrets, b->dir, err) < 0 ||
         start_artifacts(b, err) < 0 || driver_start(b, slots, err) < 0 || start_layers(b, err) < 0)

@@ -1,4 +1,4 @@
-/* The builder: runs builds in sandboxes or containers, makes images, reports their digests
+/* The builder: runs builds in sandboxes, containers or Jobs, makes images, reports their digests
  * (docs/builder.md). */
 #ifndef GANTRY_SERVICES_BUILDER_BUILDER_H
 #define GANTRY_SERVICES_BUILDER_BUILDER_H
@@ -43,6 +43,13 @@ struct builder_conf {
     char *artifacts, *artifacts_kms_key;
     int64_t artifacts_keep_ms, logs_keep_ms, cache_keep_ms;
     struct secrets_conf secrets;
+    struct kubernetes_settings {
+        char *server, *ca_file, *token_file, *namespace;
+        char *url, *url_ca;
+        char *image, *service_account;
+        struct conf_map node_selector;
+        int64_t user, start_ms;
+    } kubernetes;
 };
 extern const struct conf_item builder_conf_items[];
 
@@ -61,9 +68,10 @@ struct builder {
     int docker;  /* gantry-docker, likewise */
     struct executor *executor;
     struct build_driver *driver;
-    struct sandbox_pool *pool; /* NULL: the driver needs none */
-    const char *means;         /* by which limits hold */
-    struct build_env env;      /* of all builds */
+    struct sandbox_pool *pool;     /* NULL: the driver needs none */
+    struct kubernetes *kubernetes; /* likewise */
+    const char *means;             /* by which limits hold */
+    struct build_env env;          /* of all builds */
     struct build_layers *layers;
     struct build_signing signing;
     struct secrets *secrets;
@@ -87,6 +95,13 @@ void builder_hold(struct builder *b); /* or goes on, as its driver and its disk 
 int driver_prepare(struct builder *b, struct err *err);
 int driver_start(struct builder *b, unsigned slots, struct err *err);
 void driver_release(struct builder *b);
+unsigned driver_slots(const struct builder *b);
+/* Whether builds can run, and why not. */
+void driver_state(bool works, const char *reason, void *builder);
+
+/* ---- kubernetes.c ---- */
+int kubernetes_check(const struct builder_conf *conf, struct err *err);
+int kubernetes_start(struct builder *b, struct err *err);
 
 /* ---- usage.c ---- */
 void usage_metrics_init(struct usage_metrics *usage, struct metrics *metrics);

@@ -12,7 +12,7 @@ const struct conf_item builder_conf_items[] = {
          "whom a builder started as root becomes; needs ranges in /etc/subuid and /etc/subgid"),
     ITEM("state-dir", CONF_STR, state_dir, NULL,
          "mirrors and sandboxes; <common.state-dir>/builder where not given"),
-    ITEM("driver", CONF_STR, driver, "sandbox", "where builds run: sandbox or docker"),
+    ITEM("driver", CONF_STR, driver, "sandbox", "where builds run: sandbox, docker or kubernetes"),
     ITEM("docker-socket", CONF_STR, docker.socket, "/var/run/docker.sock",
          "driver docker: the engine's socket; who may use it is root of the engine's machine"),
     ITEM("docker-image", CONF_STR, docker.image, NULL,
@@ -23,9 +23,12 @@ const struct conf_item builder_conf_items[] = {
     ITEM("docker-privileged", CONF_BOOL, docker.privileged, "false",
          "driver docker: builds may ask for `privileged: true`, and so be root of the engine's "
          "machine"),
-    ITEM("slots", CONF_INT, slots, "0", "builds at once; 0: as many as there are cores"),
-    ITEM("network", CONF_STR, network, "host",
-         "of the commands: host (driver docker: docker-network) or none"),
+    ITEM("slots", CONF_INT, slots, "0",
+         "builds at once; 0: as many as there are cores (driver kubernetes: 10)"),
+    ITEM(
+        "network", CONF_STR, network, "host",
+        "of the commands: host (driver docker: docker-network, kubernetes: the pods') or none (not "
+        "with kubernetes)"),
     ITEM("insecure-registries", CONF_LIST, insecure_registries, "127.0.0.1,localhost",
          "registries that are spoken to by plain http, with or without port"),
     ITEM("registry-ca", CONF_STR, registry_ca, NULL,
@@ -89,5 +92,32 @@ const struct conf_item builder_conf_items[] = {
          "where what speaks like AWS answers; AWS_ENDPOINT_URL or AWS itself where not given"),
     ITEM("aws-profile", CONF_STR, secrets.aws_profile, NULL,
          "of the shared credentials file; AWS_PROFILE or default where not given"),
+    ITEM("kubernetes.server", CONF_STR, kubernetes.server, NULL,
+         "https://host:port of the API server; where not given, that of the pod that the builder "
+         "is"),
+    ITEM("kubernetes.ca-file", CONF_STR, kubernetes.ca_file, NULL,
+         "PEM file of the API server's authorities; the pod's, or the system's for a server that "
+         "is given"),
+    ITEM("kubernetes.token-file", CONF_STR, kubernetes.token_file, NULL,
+         "file of the bearer token, read at each use; the pod's where not given"),
+    ITEM("kubernetes.namespace", CONF_STR, kubernetes.namespace, NULL,
+         "where Jobs are made; the pod's where not given"),
+    ITEM("kubernetes.url", CONF_STR, kubernetes.url, NULL,
+         "this builder's address as pods see it, such as https://builder.gantry.svc:8083; needed "
+         "with the driver kubernetes"),
+    ITEM("kubernetes.url-ca", CONF_STR, kubernetes.url_ca, NULL,
+         "PEM file of the authorities whose certificate the address must have; the image's where "
+         "not given"),
+    ITEM("kubernetes.image", CONF_STR, kubernetes.image, NULL,
+         "image of builds whose action names none"),
+    ITEM("kubernetes.service-account", CONF_STR, kubernetes.service_account, NULL,
+         "of builds whose action names none, with its token; the namespace's default without one "
+         "where not given"),
+    ITEM("kubernetes.node-selector", CONF_MAP, kubernetes.node_selector, NULL,
+         "labels of the nodes that take builds whose action names none"),
+    ITEM("kubernetes.user", CONF_INT, kubernetes.user, "1000",
+         "user id and group id of the commands"),
+    ITEM("kubernetes.start-timeout", CONF_DURATION, kubernetes.start_ms, "10m",
+         "how long a Job may wait for its node and its image"),
     {0},
 };

@@ -7,14 +7,22 @@
 
 #include "base/mem.h"
 #include "builder.h"
+#include "kubernetes/kubernetes.h"
 #include "log/log.h"
+
+#define SLOTS_KUBERNETES 10 /* builds at once: they cost this machine little */
 
 static bool is_docker(const struct builder *b)
 {
     return str_eq(b->conf->driver, "docker");
 }
 
-static void on_state(bool works, const char *reason, void *arg)
+static bool is_kubernetes(const struct builder *b)
+{
+    return str_eq(b->conf->driver, "kubernetes");
+}
+
+void driver_state(bool works, const char *reason, void *arg)
 {
     struct builder *b = arg;
     if (works != b->driver_works || !works)
@@ -68,7 +76,7 @@ static int start_pool(struct builder *b, unsigned slots, struct err *err)
                                       .shared = shared,
                                       .cgroup = b->conf->cgroup,
                                       .warm = slots,
-                                      .on_state = on_state,
+                                      .on_state = driver_state,
                                       .arg = b};
     if (rc == 0)
         rc = sandbox_pool_new(&b->pool, b->svc->loop, &conf, err);
@@ -116,7 +124,7 @@ static int start_docker(struct builder *b, struct err *err)
                                       .privileged = docker->privileged,
                                       .secrets_dir = b->svc->conf.secrets_dir,
                                       .login = b->conf->registry_login,
-                                      .on_state = on_state,
+                                      .on_state = driver_state,
                                       .arg = b};
     svc_ready(b->svc, "docker", false, "the engine has not answered yet");
     int rc = build_driver_docker(&b->driver, b->svc->loop, &conf, err);
@@ -125,27 +133,36 @@ static int start_docker(struct builder *b, struct err *err)
     return rc;
 }
 
-/* ---- either ---- */
+/* ---- any ---- */
 
 int driver_prepare(struct builder *b, struct err *err)
 {
     b->program = b->docker = -1;
     if (is_docker(b))
         return become_user_of_docker(b, err);
-    return (b->program = sandbox_open_program(NULL, err)) < 0 ||
-                   (b->docker = sandbox_open_docker(NULL, err)) < 0
-               ? -1
-               : sandbox_become_user(b->conf->user, err);
+    if (!is_kubernetes(b) && ((b->program = sandbox_open_program(NULL, err)) < 0 ||
+                              (b->docker = sandbox_open_docker(NULL, err)) < 0))
+        return -1;
+    return sandbox_become_user(b->conf->user, err);
+}
+
+unsigned driver_slots(const struct builder *b)
+{
+    const long many = is_kubernetes(b) ? SLOTS_KUBERNETES : sysconf(_SC_NPROCESSORS_ONLN);
+    return b->conf->slots ? (unsigned)b->conf->slots : many > 0 ? (unsigned)many : 1;
 }
 
 int driver_start(struct builder *b, unsigned slots, struct err *err)
 {
+    if (is_kubernetes(b))
+        return kubernetes_start(b, err);
     return is_docker(b) ? start_docker(b, err) : start_sandbox(b, slots, err);
 }
 
 void driver_release(struct builder *b)
 {
     build_driver_free(b->driver);
+    kubernetes_free(b->kubernetes);
     sandbox_pool_free(b->pool);
     if (b->program >= 0)
         close(b->program);
