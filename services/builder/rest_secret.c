@@ -183,12 +183,19 @@ static int take_name(struct op *op)
     return -1;
 }
 
-/* All of it where the address names nothing. */
+static void list(struct http_request *req, void *arg)
+{
+    struct op *op = op_new(arg, req, NULL);
+
+    if (op)
+        run(op, list_work);
+}
+
 static void get(struct http_request *req, void *arg)
 {
     struct op *op = op_new(arg, req, NULL);
 
-    if (op && (*http_req_param(req, "name") == '\0' || take_name(op) == 0))
+    if (op && take_name(op) == 0)
         run(op, list_work);
 }
 
@@ -264,6 +271,7 @@ void rest_secret_routes(struct secrets *secrets)
 {
     struct http_server *http = secrets->svc->http;
 
+    http_route(http, "GET", "/api/v1/secrets", 0, list, secrets);
     http_route(http, "GET", "/api/v1/secrets/{name*}", 0, get, secrets);
     http_route(http, "PUT", "/api/v1/secrets/{name*}", SECRET_VALUE_MAX, put, secrets);
     http_route(http, "DELETE", "/api/v1/secrets/{name*}", 0, remove_one, secrets);
