@@ -311,7 +311,9 @@ static void partitions_move_to_a_member_that_joins_and_back(void **state)
     loop_run_for(loop, 400, NULL);
     member_up(&b, cluster, loop, "b", &conf);
     wait_until(loop, &b.has_assigned, "assignment of the second");
-    for (int i = 0; i < 200 && bus_group_partitions(a.group, own, 4) != 1; i++)
+    for (int i = 0; i < 1200 && (bus_group_partitions(a.group, own, 4) != 1 ||
+                                 bus_group_partitions(b.group, own, 4) != 1);
+         i++)
         loop_run_for(loop, 50, NULL);
     assert_int_equal(bus_group_partitions(a.group, own, 4), 1);
     assert_true(bus_group_owns(a.group, 0)); /* the same of both topics */
