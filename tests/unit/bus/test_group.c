@@ -316,9 +316,10 @@ static void partitions_move_to_a_member_that_joins_and_back(void **state)
          i++)
         loop_run_for(loop, 50, NULL);
     assert_int_equal(bus_group_partitions(a.group, own, 4), 1);
-    assert_true(bus_group_owns(a.group, 0)); /* the same of both topics */
+    bool first = bus_group_owns(a.group, 0); /* by ids that the group's coordinator draws */
+    assert_true(bus_group_owns(a.group, first ? 0 : 1)); /* the same of both topics */
     assert_int_equal(bus_group_partitions(b.group, own, 4), 1);
-    assert_true(bus_group_owns(b.group, 1));
+    assert_true(bus_group_owns(b.group, first ? 1 : 0));
     /* A group on a slow machine may share out more than once; each time both are told. */
     assert_true(a.revoked >= 2);
     assert_int_equal(a.assigned - a.revoked, 1);
