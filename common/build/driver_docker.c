@@ -13,6 +13,7 @@
 #define FAREWELL_MS   10000 /* of what is being removed when the driver goes */
 #define EXPORTED_MAX  (64 * 1024)
 #define FILE_EXPORTED "run/" SCRIPT_EXPORTED
+#define FOLDER_LEFT   ("run/" SCRIPT_LEFT)
 
 static const struct build_driver_ops ops;
 
@@ -121,8 +122,7 @@ static int check_wish(const struct docker_driver *driver, const struct build_wis
 
 static int make_folders(const char *dir, struct err *err)
 {
-    static const char *const names[] = {"build/src", "home", "run/c", "run/" SCRIPT_LEFT,
-                                        "run/bin"};
+    static const char *const names[] = {"build/src", "home", "run/c", FOLDER_LEFT, "run/bin"};
     int rc = 0;
     for (size_t i = 0; i < sizeof(names) / sizeof(*names) && rc == 0; i++) {
         char *path = mem_printf("%s/%s", dir, names[i]);
