@@ -12,7 +12,6 @@
 #include "archive/internal.h"
 #include "base/mem.h"
 
-#define CHUNK       (128 * 1024)
 #define ENTRIES_MAX 1000000
 #define BYTES_MAX   (64ull * 1024 * 1024 * 1024)
 
@@ -66,7 +65,7 @@ static int add_file(struct tarring *t, int dir, const char *name, const char *pa
     }
     int rc = write_head(t, path, &st, NULL, err);
     for (uint64_t left = (uint64_t)st.st_size; rc == 0 && left > 0;) {
-        ssize_t n = read(fd, t->chunk, left < CHUNK ? (size_t)left : CHUNK);
+        ssize_t n = read(fd, t->chunk, left < ENTRY_CHUNK ? (size_t)left : ENTRY_CHUNK);
         if (n <= 0)
             rc = err_errno(err, n < 0 ? errno : EIO, "cannot read '%.300s'", path);
         else if (archive_write_data(t->tar, t->chunk, (size_t)n) != n)
@@ -147,7 +146,7 @@ int archive_tar(const struct archive_tar *tar, int fd, uint64_t *size, struct er
     text_locale_set(&locale);
     t.entries_max = tar->limits.entries ? tar->limits.entries : ENTRIES_MAX;
     t.bytes_max = tar->limits.bytes ? tar->limits.bytes : BYTES_MAX;
-    t.chunk = mem_alloc(CHUNK);
+    t.chunk = mem_alloc(ENTRY_CHUNK);
     t.tar = archive_write_new();
     t.entry = archive_entry_new();
     /* Names are bytes to GNU's format. */
@@ -172,29 +171,10 @@ int archive_tar(const struct archive_tar *tar, int fd, uint64_t *size, struct er
 
 struct untarring {
     const struct archive_untar *conf;
-    struct archive_unpacked *out;
-    struct archive *tar;
-    uint64_t entries, entries_max, bytes_max;
-    char *chunk;
+    struct entry_reader tar;
+    uint64_t entries, entries_max;
     int dir;
 };
-
-static int refuse(const char *name, const char *why, struct err *err)
-{
-    char shown[200];
-    size_t n = 0;
-    for (const char *p = name ? name : "?"; *p && n < sizeof(shown) - 1; p++)
-        shown[n++] = (unsigned char)*p < 0x20 || (unsigned char)*p > 0x7E ? '?' : *p;
-    shown[n] = '\0';
-    return err_set(err, ERR_INVALID, "the archive is refused: '%s': %s", shown, why);
-}
-
-static int unreadable(const struct untarring *u, struct err *err)
-{
-    const char *said = archive_error_string(u->tar);
-    return err_set(err, ERR_INVALID, "the archive cannot be read: %s",
-                   said ? said : "it is damaged");
-}
 
 /* Parts that are joined by single slashes, none of them "." or "..", a slash at the end; anything
  * else may be in them. */
@@ -225,44 +205,7 @@ static char *place_of(const struct untarring *u, const char *name)
 /* The folder that `path` is in, its last part; folders are made, links not followed. */
 static int open_parent(const struct untarring *u, const char *path, const char **last)
 {
-    int fd = dup(u->dir);
-    const char *rest = path;
-    for (const char *slash; fd >= 0 && (slash = strchr(rest, '/')); rest = slash + 1) {
-        char *part = mem_strndup(rest, (size_t)(slash - rest));
-        int next = mkdirat(fd, part, 0755) == 0 || errno == EEXIST
-                       ? openat(fd, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-                       : -1;
-        int error = errno;
-        free(part);
-        close(fd);
-        errno = error;
-        fd = next;
-    }
-    *last = rest;
-    return fd;
-}
-
-static int write_bytes(struct untarring *u, int fd, const char *name, struct err *err)
-{
-    for (;;) {
-        la_ssize_t n = archive_read_data(u->tar, u->chunk, CHUNK);
-        if (n == 0)
-            return 0;
-        if (n < 0)
-            return unreadable(u, err);
-        if (u->conf->stop && *u->conf->stop)
-            return err_set(err, ERR_CONFLICT, "it was stopped");
-        if ((uint64_t)n > u->bytes_max - u->out->bytes)
-            return err_set(err, ERR_LIMIT, "the files are larger than %llu MiB",
-                           (unsigned long long)(u->bytes_max >> 20));
-        u->out->bytes += (uint64_t)n;
-        for (la_ssize_t at = 0; at < n;) {
-            ssize_t w = write(fd, u->chunk + at, (size_t)(n - at));
-            if (w < 0 && errno != EINTR)
-                return err_errno(err, errno, "cannot write '%.300s'", name);
-            at += w > 0 ? w : 0;
-        }
-    }
+    return entry_parent(dup(u->dir), path, last);
 }
 
 static int make_file(struct untarring *u, struct archive_entry *entry, int folder, const char *last,
@@ -271,7 +214,7 @@ static int make_file(struct untarring *u, struct archive_entry *entry, int folde
     int fd = openat(folder, last, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_errno(err, errno, "cannot make '%.300s'", name);
-    int rc = write_bytes(u, fd, name, err);
+    int rc = entry_write(&u->tar, fd, name, err);
     if (rc == 0 && fchmod(fd, (archive_entry_perm(entry) & 0777) | 0600) != 0)
         rc = err_errno(err, errno, "cannot set the mode of '%.300s'", name);
     const struct timespec at = {.tv_sec = archive_entry_mtime(entry)};
@@ -287,7 +230,7 @@ static int make_hard_link(const struct untarring *u, const char *target, int fol
 {
     const char *base = NULL;
     if (!stays(target))
-        return refuse(target, "a link leads out of the folder", err);
+        return entry_refuse(target, "a link leads out of the folder", err);
     char *path = place_of(u, target);
     int from = open_parent(u, path, &base);
     int rc = from >= 0 && linkat(from, base, folder, last, 0) == 0
@@ -330,19 +273,19 @@ static int take_entry(struct untarring *u, struct archive_entry *entry, struct e
         return err_set(err, ERR_LIMIT, "there are more than %llu files and folders",
                        (unsigned long long)u->entries_max);
     if (!name || !stays(name))
-        return refuse(name, "its name leads out of the folder", err);
+        return entry_refuse(name, "its name leads out of the folder", err);
     char *path = place_of(u, name);
     int folder = open_parent(u, path, &last);
     int rc;
     if (folder >= 0)
         rc = make(u, entry, folder, last, name, err);
     else if (errno == ELOOP || errno == ENOTDIR)
-        rc = refuse(name, "a folder that it is in is a link or a file", err);
+        rc = entry_refuse(name, "a folder that it is in is a link or a file", err);
     else
         rc = err_errno(err, errno, "cannot make the folder of '%.300s'", name);
     if (folder >= 0)
         close(folder);
-    u->out->files += rc == 0 && archive_entry_filetype(entry) != AE_IFDIR;
+    u->tar.out->files += rc == 0 && archive_entry_filetype(entry) != AE_IFDIR;
     free(path);
     return rc;
 }
@@ -350,34 +293,37 @@ static int take_entry(struct untarring *u, struct archive_entry *entry, struct e
 int archive_untar(const struct archive_untar *untar, int fd, struct archive_unpacked *out,
                   struct err *err)
 {
-    struct untarring u = {.conf = untar, .out = out};
+    struct untarring u = {
+        .conf = untar,
+        .tar = {.out = out, .too_large = "the files are larger", .stop = untar->stop}};
+    struct archive *tar = archive_read_new();
     struct archive_entry *entry = NULL;
     struct text_locale locale;
     int rc = 0, got = ARCHIVE_EOF;
     *out = (struct archive_unpacked){0};
     text_locale_set(&locale);
     u.entries_max = untar->limits.entries ? untar->limits.entries : ENTRIES_MAX;
-    u.bytes_max = untar->limits.bytes ? untar->limits.bytes : BYTES_MAX;
-    u.chunk = mem_alloc(CHUNK);
-    u.tar = archive_read_new();
+    u.tar.bytes_max = untar->limits.bytes ? untar->limits.bytes : BYTES_MAX;
+    u.tar.chunk = mem_alloc(ENTRY_CHUNK);
+    u.tar.archive = tar;
     u.dir = open(untar->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (u.dir < 0)
         rc = err_errno(err, errno, "cannot open '%s'", untar->dir);
     else if (lseek(fd, 0, SEEK_SET) != 0)
         rc = err_errno(err, errno, "cannot read the archive");
-    else if (archive_read_support_format_tar(u.tar) != ARCHIVE_OK ||
-             archive_read_open_fd(u.tar, fd, CHUNK) != ARCHIVE_OK)
-        rc = unreadable(&u, err);
+    else if (archive_read_support_format_tar(tar) != ARCHIVE_OK ||
+             archive_read_open_fd(tar, fd, ENTRY_CHUNK) != ARCHIVE_OK)
+        rc = entry_unreadable(tar, err);
     /* A warning is of a name that is not text here; it is bytes. */
     while (rc == 0 &&
-           ((got = archive_read_next_header(u.tar, &entry)) == ARCHIVE_OK || got == ARCHIVE_WARN))
+           ((got = archive_read_next_header(tar, &entry)) == ARCHIVE_OK || got == ARCHIVE_WARN))
         rc = take_entry(&u, entry, err);
     if (rc == 0 && got != ARCHIVE_EOF)
-        rc = unreadable(&u, err);
-    archive_read_free(u.tar);
+        rc = entry_unreadable(tar, err);
+    archive_read_free(tar);
     if (u.dir >= 0)
         close(u.dir);
     text_locale_restore(&locale);
-    free(u.chunk);
+    free(u.tar.chunk);
     return rc;
 }

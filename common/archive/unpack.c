@@ -10,35 +10,14 @@
 #include "archive/internal.h"
 #include "base/mem.h"
 
-#define CHUNK       (128 * 1024)
 #define ENTRIES_MAX 500000
 #define BYTES_MAX   (16ull * 1024 * 1024 * 1024)
 
 struct unpacker {
     const struct archive_unpack *conf;
-    struct archive_unpacked *out;
-    struct archive *zip;
-    uint64_t entries, entries_max, bytes_max;
-    char *chunk;
+    struct entry_reader zip;
+    uint64_t entries, entries_max;
 };
-
-/* What the archive itself is guilty of. */
-static int refuse(const char *name, const char *why, struct err *err)
-{
-    char shown[200];
-    size_t n = 0;
-    for (const char *p = name ? name : "?"; *p && n < sizeof(shown) - 1; p++)
-        shown[n++] = (unsigned char)*p < 0x20 || (unsigned char)*p > 0x7E ? '?' : *p;
-    shown[n] = '\0';
-    return err_set(err, ERR_INVALID, "the archive is refused: '%s': %s", shown, why);
-}
-
-static int zip_failed(const struct unpacker *u, struct err *err)
-{
-    const char *said = archive_error_string(u->zip);
-    return err_set(err, ERR_INVALID, "the archive cannot be read: %s",
-                   said ? said : "it is damaged");
-}
 
 /* ---- where it goes ---- */
 
@@ -52,24 +31,6 @@ static const char *path_of(const struct unpacker *u, const char *name)
     return str_starts(name, "abs/") ? name + strlen("abs") : NULL;
 }
 
-/* Goes down one folder at a time, making what is missing and following nothing. Closes `fd`. */
-static int open_parent(int fd, const char *rest, const char **last)
-{
-    for (const char *slash; fd >= 0 && (slash = strchr(rest, '/')); rest = slash + 1) {
-        char *part = mem_strndup(rest, (size_t)(slash - rest));
-        int next = mkdirat(fd, part, 0755) == 0 || errno == EEXIST
-                       ? openat(fd, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-                       : -1;
-        int error = errno;
-        free(part);
-        close(fd);
-        errno = error;
-        fd = next;
-    }
-    *last = rest;
-    return fd;
-}
-
 /* The folder that the entry is put into; its path below the mount, and its name there. */
 static int open_place(const struct unpacker *u, const char *name, const char **below,
                       const char **last, struct err *err)
@@ -78,14 +39,14 @@ static int open_place(const struct unpacker *u, const char *name, const char **b
     const struct archive_mount *mount = path ? mount_of(u->conf->tree, path, &rest) : NULL;
     *below = rest;
     if (!mount || !*rest) {
-        refuse(name, "there is no place for it", err);
+        entry_refuse(name, "there is no place for it", err);
         return -1;
     }
     int fd = mount_open(u->conf->tree, mount);
     if (fd >= 0)
-        fd = open_parent(fd, rest, last);
+        fd = entry_parent(fd, rest, last);
     if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
-        refuse(name, "a folder that it is in is a link or a file", err);
+        entry_refuse(name, "a folder that it is in is a link or a file", err);
     else if (fd < 0)
         err_errno(err, errno, "cannot make the folder of '%.300s'", name);
     return fd;
@@ -93,37 +54,13 @@ static int open_place(const struct unpacker *u, const char *name, const char **b
 
 /* ---- an entry ---- */
 
-static int write_bytes(struct unpacker *u, const char *name, int fd, struct err *err)
-{
-    for (;;) {
-        la_ssize_t n = archive_read_data(u->zip, u->chunk, CHUNK);
-        if (n == 0)
-            return 0;
-        if (n < 0)
-            return zip_failed(u, err);
-        if (u->conf->stop && *u->conf->stop)
-            return err_set(err, ERR_CONFLICT, "it was stopped");
-        if ((uint64_t)n > u->bytes_max - u->out->bytes)
-            return err_set(err, ERR_LIMIT,
-                           "the archive is refused: it unpacks to more than %llu MiB",
-                           (unsigned long long)(u->bytes_max >> 20));
-        u->out->bytes += (uint64_t)n;
-        for (la_ssize_t at = 0; at < n;) {
-            ssize_t w = write(fd, u->chunk + at, (size_t)(n - at));
-            if (w < 0 && errno != EINTR)
-                return err_errno(err, errno, "cannot write '%.300s'", name);
-            at += w > 0 ? w : 0;
-        }
-    }
-}
-
 static int make_file(struct unpacker *u, struct archive_entry *entry, int folder, const char *last,
                      const char *name, struct err *err)
 {
     int fd = openat(folder, last, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_errno(err, errno, "cannot make '%.300s'", name);
-    int rc = write_bytes(u, name, fd, err);
+    int rc = entry_write(&u->zip, fd, name, err);
     if (rc == 0 && fchmod(fd, archive_entry_perm(entry) & 0777) != 0)
         rc = err_errno(err, errno, "cannot set the mode of '%.300s'", name);
     if (rc == 0 && archive_entry_mtime_is_set(entry) && archive_entry_mtime(entry) >= 0) {
@@ -142,7 +79,7 @@ static int make_link(struct archive_entry *entry, int folder, const char *below,
     if (!target)
         target = archive_entry_symlink(entry);
     if (!target || !str_is_utf8(target, strlen(target)) || !link_stays(below, target))
-        return refuse(name, "it is a link that leads out of the folder", err);
+        return entry_refuse(name, "it is a link that leads out of the folder", err);
     return symlinkat(target, folder, last) == 0
                ? 0
                : err_errno(err, errno, "cannot make the link '%.300s'", name);
@@ -157,7 +94,7 @@ static int take_entry(struct unpacker *u, struct archive_entry *entry, struct er
         return err_set(err, ERR_LIMIT, "the archive is refused: it has more than %llu entries",
                        (unsigned long long)u->entries_max);
     if (!name)
-        return refuse(NULL, "its name is not UTF-8", err);
+        return entry_refuse(NULL, "its name is not UTF-8", err);
     mode_t type = archive_entry_filetype(entry);
     char *own = mem_strdup(name);
     size_t len = strlen(own);
@@ -166,13 +103,13 @@ static int take_entry(struct unpacker *u, struct archive_entry *entry, struct er
     const char *wrong = name_wrong(own);
     int folder = -1, rc = -1;
     if (wrong)
-        refuse(own, wrong, err);
+        entry_refuse(own, wrong, err);
     else if (archive_entry_is_encrypted(entry))
-        refuse(own, "it is encrypted", err);
+        entry_refuse(own, "it is encrypted", err);
     else if (type == AE_IFDIR)
         rc = 0; /* made where a file is in it */
     else if (type != AE_IFREG && type != AE_IFLNK)
-        refuse(own, "it is neither a file, a folder nor a link", err);
+        entry_refuse(own, "it is neither a file, a folder nor a link", err);
     else
         folder = open_place(u, own, &below, &last, err);
     if (folder >= 0) {
@@ -183,7 +120,7 @@ static int take_entry(struct unpacker *u, struct archive_entry *entry, struct er
                                   : make_file(u, entry, folder, last, own, err);
         close(folder);
     }
-    u->out->files += rc == 0 && type != AE_IFDIR;
+    u->zip.out->files += rc == 0 && type != AE_IFDIR;
     free(own);
     return rc;
 }
@@ -193,28 +130,32 @@ static int take_entry(struct unpacker *u, struct archive_entry *entry, struct er
 int archive_unpack(const struct archive_unpack *unpack, int fd, struct archive_unpacked *out,
                    struct err *err)
 {
-    struct unpacker u = {.conf = unpack, .out = out};
+    struct unpacker u = {.conf = unpack,
+                         .zip = {.out = out,
+                                 .too_large = "the archive is refused: it unpacks to more",
+                                 .stop = unpack->stop}};
+    struct archive *zip = archive_read_new();
     struct archive_entry *entry = NULL;
     int rc = 0, got = ARCHIVE_EOF;
     struct text_locale locale;
     *out = (struct archive_unpacked){0};
     text_locale_set(&locale);
     u.entries_max = unpack->limits.entries ? unpack->limits.entries : ENTRIES_MAX;
-    u.bytes_max = unpack->limits.bytes ? unpack->limits.bytes : BYTES_MAX;
-    u.chunk = mem_alloc(CHUNK);
-    u.zip = archive_read_new();
+    u.zip.bytes_max = unpack->limits.bytes ? unpack->limits.bytes : BYTES_MAX;
+    u.zip.chunk = mem_alloc(ENTRY_CHUNK);
+    u.zip.archive = zip;
     if (lseek(fd, 0, SEEK_SET) != 0)
         rc = err_errno(err, errno, "cannot read the archive");
-    else if (!u.zip || archive_read_support_format_zip_seekable(u.zip) != ARCHIVE_OK ||
-             archive_read_set_format_option(u.zip, "zip", "hdrcharset", "UTF-8") != ARCHIVE_OK ||
-             archive_read_open_fd(u.zip, fd, CHUNK) != ARCHIVE_OK)
-        rc = zip_failed(&u, err);
-    while (rc == 0 && (got = archive_read_next_header(u.zip, &entry)) == ARCHIVE_OK)
+    else if (!zip || archive_read_support_format_zip_seekable(zip) != ARCHIVE_OK ||
+             archive_read_set_format_option(zip, "zip", "hdrcharset", "UTF-8") != ARCHIVE_OK ||
+             archive_read_open_fd(zip, fd, ENTRY_CHUNK) != ARCHIVE_OK)
+        rc = entry_unreadable(zip, err);
+    while (rc == 0 && (got = archive_read_next_header(zip, &entry)) == ARCHIVE_OK)
         rc = take_entry(&u, entry, err);
     if (rc == 0 && got != ARCHIVE_EOF)
-        rc = zip_failed(&u, err);
-    archive_read_free(u.zip);
+        rc = entry_unreadable(zip, err);
+    archive_read_free(zip);
     text_locale_restore(&locale);
-    free(u.chunk);
+    free(u.zip.chunk);
     return rc;
 }
