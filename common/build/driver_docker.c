@@ -266,19 +266,22 @@ static void on_moved(struct docker_place *place, const struct err *err)
     place->moved(err, place->moved_arg);
 }
 
-static int check_container(const struct docker_place *place, struct err *err)
+static int begin_move(struct docker_place *place, void (*done)(const struct err *err, void *arg),
+                      void *arg, struct err *err)
 {
-    return place->id ? 0 : err_set(err, ERR_UNAVAILABLE, "there is no container");
+    if (!place->id)
+        return err_set(err, ERR_UNAVAILABLE, "there is no container");
+    place->moved = done;
+    place->moved_arg = arg;
+    return 0;
 }
 
 static int bring(struct build_place *base, const struct strv *paths, uint64_t limit_bytes,
                  void (*done)(const struct err *err, void *arg), void *arg, struct err *err)
 {
     struct docker_place *place = (struct docker_place *)base;
-    if (check_container(place, err) < 0)
+    if (begin_move(place, done, arg, err) < 0)
         return -1;
-    place->moved = done;
-    place->moved_arg = arg;
     docker_files_get(place, paths, limit_bytes, on_moved);
     return 0;
 }
@@ -287,10 +290,8 @@ static int send(struct build_place *base, const struct strv *paths,
                 void (*done)(const struct err *err, void *arg), void *arg, struct err *err)
 {
     struct docker_place *place = (struct docker_place *)base;
-    if (check_container(place, err) < 0)
+    if (begin_move(place, done, arg, err) < 0)
         return -1;
-    place->moved = done;
-    place->moved_arg = arg;
     docker_files_put(place, paths, on_moved);
     return 0;
 }

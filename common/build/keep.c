@@ -151,18 +151,25 @@ static void fail_err(struct build *build, struct err *err)
 
 /* ---- store ---- */
 
+/* True: the build has failed, and may be gone, or is being stopped. */
+static bool put_ended(struct build *build, const struct err *err)
+{
+    struct err why = *err;
+    build->keeping->call = NULL;
+    if (build->stopping)
+        return true;
+    if (err->code == ERR_NONE)
+        return false;
+    fail_err(build, &why);
+    return true;
+}
+
 static void on_manifest(const struct artifact_answer *answer, const struct err *err, void *arg)
 {
     struct build *build = arg;
     struct keeping *k = build->keeping;
-    struct err why = *err;
-    k->call = NULL;
-    if (build->stopping)
+    if (put_ended(build, err))
         return;
-    if (err->code != ERR_NONE) {
-        fail_err(build, &why);
-        return;
-    }
     build->bytes_out += answer->size;
     struct kept kept = {.name = k->spec->identifier ? k->spec->identifier : k->file,
                         .key = k->key,
@@ -178,15 +185,9 @@ static void on_archive(const struct artifact_answer *answer, const struct err *e
 {
     struct build *build = arg;
     struct keeping *k = build->keeping;
-    struct err why = *err;
     (void)answer;
-    k->call = NULL;
-    if (build->stopping)
+    if (put_ended(build, err))
         return;
-    if (err->code != ERR_NONE) {
-        fail_err(build, &why);
-        return;
-    }
     char *key = mem_printf("%s" MANIFEST, k->key);
     k->call = artifact_put(build->env->artifacts, key, k->manifest_fd, k->manifest_size,
                            on_manifest, build);
