@@ -57,10 +57,8 @@ struct held *lanes_hold(struct lanes *lanes, const struct held *record)
     struct held *held = mem_alloc(sizeof(*held) + record->key_len);
     *held = *record;
     held->key = memcpy(held + 1, record->key, record->key_len);
-    if (record->value) {
-        held->value = mem_alloc(record->value_len ? record->value_len : 1);
-        memcpy(held->value, record->value, record->value_len);
-    }
+    if (record->value)
+        held->value = mem_dup(record->value, record->value_len);
     TAILQ_INSERT_TAIL(&lanes->items[held->lane].held, held, link);
     lanes->held++;
     return held;
