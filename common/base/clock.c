@@ -29,10 +29,15 @@ int64_t clock_mono_us(void)
     return read_clock_us(CLOCK_MONOTONIC);
 }
 
+static void put_digits(char *out, int value, int digits)
+{
+    for (; digits > 0; value /= 10)
+        out[--digits] = (char)('0' + value % 10);
+}
+
 void clock_rfc3339(int64_t unix_ms, char out[CLOCK_RFC3339_SIZE])
 {
     int64_t ms = unix_ms % 1000;
-    char text[96];
     time_t seconds;
     struct tm tm;
 
@@ -43,9 +48,14 @@ void clock_rfc3339(int64_t unix_ms, char out[CLOCK_RFC3339_SIZE])
         snprintf(out, CLOCK_RFC3339_SIZE, "0000-00-00T00:00:00.000Z");
         return;
     }
-    snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
-             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)ms);
-    memcpy(out, text, sizeof("0000-00-00T00:00:00.000Z"));
+    memcpy(out, "0000-00-00T00:00:00.000Z", sizeof("0000-00-00T00:00:00.000Z"));
+    put_digits(out, tm.tm_year + 1900, 4);
+    put_digits(out + 5, tm.tm_mon + 1, 2);
+    put_digits(out + 8, tm.tm_mday, 2);
+    put_digits(out + 11, tm.tm_hour, 2);
+    put_digits(out + 14, tm.tm_min, 2);
+    put_digits(out + 17, tm.tm_sec, 2);
+    put_digits(out + 20, (int)ms, 3);
 }
 
 /* Reads exactly `digits` digits at *s; -1: something else is there. */

@@ -1,7 +1,6 @@
 #include "base/id.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,13 +34,12 @@ static void add(struct id_input *in, const char *data, size_t len)
 
 static void add_part(struct id_input *in, const char *part)
 {
-    char number[24];
-    size_t len = strlen(part), at = sizeof(number);
+    char number[21];
+    size_t len = strlen(part);
 
-    number[--at] = ':';
-    for (size_t rest = len; rest || at == sizeof(number) - 1; rest /= 10)
-        number[--at] = (char)('0' + rest % 10);
-    add(in, number + at, sizeof(number) - at);
+    id_num(number, len);
+    add(in, number, strlen(number));
+    add(in, ":", 1);
     add(in, part, len);
 }
 
@@ -95,6 +93,14 @@ void random_bytes(void *out, unsigned long len)
 
 char *id_num(char out[21], uint64_t value)
 {
-    snprintf(out, 21, "%" PRIu64, value);
+    char digits[20];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    memcpy(out, digits + at, sizeof(digits) - at);
+    out[sizeof(digits) - at] = '\0';
     return out;
 }

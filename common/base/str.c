@@ -31,6 +31,14 @@ bool str_empty(const char *s)
     return !s || !*s;
 }
 
+void str_copy(char *out, size_t size, const char *s)
+{
+    const size_t len = strnlen(s, size - 1);
+
+    memcpy(out, s, len);
+    out[len] = '\0';
+}
+
 bool str_is_name(const char *s)
 {
     size_t len = 0;

@@ -10,6 +10,9 @@ bool str_eq(const char *a, const char *b); /* NULL equals NULL only */
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
 bool str_empty(const char *s); /* NULL or "" */
+/* Copies `s`, cut to what fits with its NUL; `size` > 0. As snprintf("%s") would, without its cost.
+ */
+void str_copy(char *out, size_t size, const char *s);
 
 /* Glob over a whole string: `*` any run without `/`, `**` any run, `?` one character but `/`,
  * `[a-z]`, `\x`. Linear-time in practice: no exponential backtracking. */

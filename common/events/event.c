@@ -65,13 +65,21 @@ static bool all_zero(const char *hex, size_t len)
     return strspn(hex, "0") >= len;
 }
 
+static bool is_hex(const char *s)
+{
+    while ((*s >= '0' && *s <= '9') || (*s >= 'a' && *s <= 'f'))
+        s++;
+    return !*s;
+}
+
 /* W3C Trace Context: version-traceid-parentid-flags in lower-case hex. */
 static bool trace_valid(const char *s)
 {
     if (strlen(s) != EVENT_TRACEPARENT_SIZE - 1 || s[2] != '-' || s[35] != '-' || s[52] != '-')
         return false;
     for (size_t i = 0; s[i]; i++) {
-        if (i != 2 && i != 35 && i != 52 && !strchr("0123456789abcdef", s[i]))
+        bool hex = (s[i] >= '0' && s[i] <= '9') || (s[i] >= 'a' && s[i] <= 'f');
+        if (!hex && i != 2 && i != 35 && i != 52)
             return false;
     }
     return strncmp(s, "ff", 2) != 0 && !all_zero(s + 3, 32) && !all_zero(s + 36, 16);
@@ -124,7 +132,11 @@ int event_read_headers(struct event_meta *out, const struct event_header *header
 /* trace: 32 hex digits, span: 16 at least */
 static void trace_write(char out[EVENT_TRACEPARENT_SIZE], const char *trace, const char *span)
 {
-    snprintf(out, EVENT_TRACEPARENT_SIZE, "00-%.32s-%.16s-01", trace, span);
+    memcpy(out, "00-", 3);
+    memcpy(out + 3, trace, 32);
+    out[35] = '-';
+    memcpy(out + 36, span, 16);
+    memcpy(out + 52, "-01", 4);
 }
 
 void event_trace(char out[EVENT_TRACEPARENT_SIZE], const char *parent)
@@ -140,10 +152,15 @@ void event_trace(char out[EVENT_TRACEPARENT_SIZE], const char *parent)
 void event_trace_of(char out[EVENT_TRACEPARENT_SIZE], const char *parent, const char *id)
 {
     char trace[ID_SIZE], span[ID_SIZE];
-    id_make(trace, "trace", id, NULL);
-    id_make(span, "span", id, NULL);
+    /* Gantry's own ids are of a hash already. */
+    if (is_hex(id) && strlen(id) == ID_SIZE - 1 && !all_zero(id + 16, 16))
+        memcpy(span, id + 16, 16);
+    else
+        id_make(span, "span", id, NULL);
     if (parent && trace_valid(parent))
         memcpy(trace, parent + 3, ID_SIZE - 1);
+    else
+        id_make(trace, "trace", id, NULL);
     trace_write(out, trace, span);
 }
 

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <setjmp.h>
 #include <cmocka.h>
 // clang-format on
@@ -60,9 +61,26 @@ static void a_record_published_twice_has_the_same_span(void **state)
     const char *id = "00112233445566778899aabbccddeeff";
     char out[EVENT_TRACEPARENT_SIZE];
     event_trace_of(out, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", id);
-    assert_string_equal(out, "00-4bf92f3577b34da6a3ce929d0e0e4736-ccc60681afdc2604-01");
+    assert_string_equal(out, "00-4bf92f3577b34da6a3ce929d0e0e4736-8899aabbccddeeff-01");
     event_trace_of(out, "nonsense", id);
-    assert_string_equal(out, "00-1b2d863d1ee3c0801e1401ba1fb2c1d5-ccc60681afdc2604-01");
+    assert_string_equal(out, "00-1b2d863d1ee3c0801e1401ba1fb2c1d5-8899aabbccddeeff-01");
+}
+
+/* An executor's own ids are any text, and no span may be zero. */
+static void a_span_is_sixteen_digits_whatever_the_id(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {"", "7", "00112233445566770000000000000000",
+                                      "a run of mine that has 32 letters"};
+    char out[EVENT_TRACEPARENT_SIZE], again[EVENT_TRACEPARENT_SIZE];
+    for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
+        event_trace_of(out, "", ids[i]);
+        assert_int_equal(strlen(out), EVENT_TRACEPARENT_SIZE - 1);
+        assert_int_equal(strspn(out + 36, "0123456789abcdef"), 16);
+        assert_true(strncmp(out + 36, "0000000000000000", 16) != 0);
+        event_trace_of(again, out, ids[i]); /* what it made is a parent that is taken */
+        assert_memory_equal(again, out, 35);
+    }
 }
 
 int main(void)
@@ -70,6 +88,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_those_of_the_events_page_to_the_byte),
         cmocka_unit_test(a_record_published_twice_has_the_same_span),
+        cmocka_unit_test(a_span_is_sixteen_digits_whatever_the_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
