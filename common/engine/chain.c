@@ -156,6 +156,15 @@ int chain_fold(struct chain *chain, const void *value, size_t len,
                const Gantry__V1__Decision *decision, int64_t offset, enum chain_verdict *verdict,
                struct err *err)
 {
+    uint8_t hash[SHA256_SIZE];
+    sha256(value, len, hash);
+    return chain_fold_hashed(chain, hash, decision, offset, verdict, err);
+}
+
+int chain_fold_hashed(struct chain *chain, const uint8_t hash[SHA256_SIZE],
+                      const Gantry__V1__Decision *decision, int64_t offset,
+                      enum chain_verdict *verdict, struct err *err)
+{
     const Gantry__V1__Genesis *genesis = chain_genesis_of(decision);
     *verdict = CHAIN_VOID;
     if (offset <= chain->head_offset)
@@ -173,7 +182,7 @@ int chain_fold(struct chain *chain, const void *value, size_t len,
                        "ledger offset %lld extends the chain, but goes back in time by %lld ms",
                        (long long)offset, (long long)(chain->time_ms - decision->time_ms));
     take(chain, decision, genesis);
-    sha256(value, len, chain->head);
+    memcpy(chain->head, hash, SHA256_SIZE);
     chain->head_offset = offset;
     chain->counted++;
     *verdict = CHAIN_COUNTS;

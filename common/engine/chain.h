@@ -51,6 +51,11 @@ enum chain_verdict { CHAIN_COUNTS, CHAIN_VOID };
 int chain_fold(struct chain *chain, const void *value, size_t len,
                const Gantry__V1__Decision *decision, int64_t offset, enum chain_verdict *verdict,
                struct err *err);
+/* The same where `hash`, of the stored bytes, is known. A Decision that was made here may come
+ * without its changes. */
+int chain_fold_hashed(struct chain *chain, const uint8_t hash[SHA256_SIZE],
+                      const Gantry__V1__Decision *decision, int64_t offset,
+                      enum chain_verdict *verdict, struct err *err);
 
 /* NULL: it is none. */
 const Gantry__V1__Genesis *chain_genesis_of(const Gantry__V1__Decision *decision);

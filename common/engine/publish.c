@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "engine/engine.h"
 #include "gantry/v1/decision.pb-c.h"
 
@@ -25,6 +26,16 @@ static Gantry__V1__Order next_order(const struct publishing *p)
     return order;
 }
 
+static void add_release(struct event_meta *meta, uint64_t release)
+{
+    size_t len = strlen(meta->subject);
+    char number[21];
+    id_num(number, release);
+    if (len + 1 < sizeof(meta->subject))
+        meta->subject[len++] = '/';
+    str_copy(meta->subject + len, sizeof(meta->subject) - len, number);
+}
+
 /* Adds a record of a message that holds next_order() already. `release` 0: of the whole pipeline.
  */
 static int add_record(struct publishing *p, enum topic topic, uint64_t release, const void *message)
@@ -41,13 +52,11 @@ static int add_record(struct publishing *p, enum topic topic, uint64_t release, 
     out->count++;
     event_id_pub(record->meta.id, decision->epoch, decision->pipeline, decision->sequence,
                  (uint32_t)(out->count - 1));
-    snprintf(record->meta.source, sizeof(record->meta.source), "%s", SOURCE);
-    snprintf(record->meta.type, sizeof(record->meta.type), "%s", event_type_of(topic, message));
+    str_copy(record->meta.source, sizeof(record->meta.source), SOURCE);
+    str_copy(record->meta.type, sizeof(record->meta.type), event_type_of(topic, message));
+    str_copy(record->meta.subject, sizeof(record->meta.subject), decision->pipeline);
     if (release)
-        snprintf(record->meta.subject, sizeof(record->meta.subject), "%s/%llu", decision->pipeline,
-                 (unsigned long long)release);
-    else
-        snprintf(record->meta.subject, sizeof(record->meta.subject), "%s", decision->pipeline);
+        add_release(&record->meta, release);
     record->meta.time_ms = decision->time_ms;
     if (event_key_of(topic, message, key, sizeof(key)) != 0)
         return err_set(p->err, ERR_INTERNAL, "a record of %s has no key", topic_info(topic)->name);
