@@ -98,9 +98,11 @@ struct engine_input {
  * Of the Decision only `changes` and, where decision->cause is there, cause->actor are set: both
  * are the engine's memory, not protobuf-c's, and freed (and set back to none) by
  * engine_changes_free(); they need neither state nor input. `epoch` goes into the ids. A Decision's
- * changes take less than 900,000 bytes. */
+ * changes take less than 900,000 bytes. *after, where `after` is given and the result is 1: the
+ * state with these changes, the caller's, for engine_settle(). */
 int engine_step(const struct engine_state *state, const struct engine_input *input, uint64_t epoch,
-                int64_t now_ms, Gantry__V1__Decision *decision, struct err *err);
+                int64_t now_ms, Gantry__V1__Decision *decision, struct engine_state **after,
+                struct err *err);
 void engine_changes_free(Gantry__V1__Decision *decision);
 
 /* Applies a Decision that counted (or is speculated to); `hash` is of its stored bytes. -1: its
@@ -109,6 +111,10 @@ void engine_changes_free(Gantry__V1__Decision *decision);
  * that a copy changes nothing. */
 int engine_fold(struct engine_state *state, const Gantry__V1__Decision *decision,
                 const uint8_t hash[SHA256_SIZE], struct err *err);
+/* The rest of engine_fold() for a state that engine_step() gave with the Decision's changes: then
+ * it is what folding the Decision into the state before gives. */
+int engine_settle(struct engine_state *after, const Gantry__V1__Decision *decision,
+                  const uint8_t hash[SHA256_SIZE], struct err *err);
 
 /* One record to be published. Freed with the array by engine_records_free(). */
 struct engine_record {

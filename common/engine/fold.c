@@ -101,6 +101,21 @@ static bool keeps_id(const char *topic)
            strcmp(topic, topic_info(TOPIC_RESULT_APPROVAL)->name) == 0;
 }
 
+/* What is left once the changes are folded. */
+static void settle(struct engine_state *state, const Gantry__V1__Decision *decision,
+                   const uint8_t hash[SHA256_SIZE])
+{
+    const Gantry__V1__Cause *cause = decision->cause;
+    if (cause && cause->kind == GANTRY__V1__CAUSE_KIND__CAUSE_KIND_INPUT && keeps_id(cause->topic))
+        ids_add(&state->ids, ids_hash(cause->topic, cause->ce_id), decision->time_ms / 1000);
+    fold_tidy(state);
+    state->sequence = decision->sequence;
+    state->time_ms = decision->time_ms;
+    memcpy(state->hash, hash, SHA256_SIZE);
+    state->hashed = true;
+    state_set_deadline(state);
+}
+
 int engine_fold(struct engine_state *state, const Gantry__V1__Decision *decision,
                 const uint8_t hash[SHA256_SIZE], struct err *err)
 {
@@ -111,14 +126,15 @@ int engine_fold(struct engine_state *state, const Gantry__V1__Decision *decision
             return err_wrap(err, "pipeline '%s', Decision %llu, change %zu", state->pipeline->text,
                             (unsigned long long)decision->sequence, i);
     }
-    const Gantry__V1__Cause *cause = decision->cause;
-    if (cause && cause->kind == GANTRY__V1__CAUSE_KIND__CAUSE_KIND_INPUT && keeps_id(cause->topic))
-        ids_add(&state->ids, ids_hash(cause->topic, cause->ce_id), decision->time_ms / 1000);
-    fold_tidy(state);
-    state->sequence = decision->sequence;
-    state->time_ms = decision->time_ms;
-    memcpy(state->hash, hash, SHA256_SIZE);
-    state->hashed = true;
-    state_set_deadline(state);
+    settle(state, decision, hash);
+    return 0;
+}
+
+int engine_settle(struct engine_state *after, const Gantry__V1__Decision *decision,
+                  const uint8_t hash[SHA256_SIZE], struct err *err)
+{
+    if (check_place(after, decision, err) != 0)
+        return -1;
+    settle(after, decision, hash);
     return 0;
 }

@@ -59,7 +59,8 @@ static int64_t never_back(const struct engine_state *state, int64_t now_ms)
 }
 
 int engine_step(const struct engine_state *state, const struct engine_input *input, uint64_t epoch,
-                int64_t now_ms, Gantry__V1__Decision *decision, struct err *err)
+                int64_t now_ms, Gantry__V1__Decision *decision, struct engine_state **after,
+                struct err *err)
 {
     struct err unused = {0};
     decision->n_changes = 0;
@@ -75,8 +76,12 @@ int engine_step(const struct engine_state *state, const struct engine_input *inp
                         .now_ms = never_back(state, now_ms),
                         .err = err ? err : &unused};
     dispatch(&plan);
-    engine_state_free(plan.state);
-    if (plan.failed || plan.count == 0) {
+    bool made = !plan.failed && plan.count > 0;
+    if (made && after)
+        *after = plan.state;
+    else
+        engine_state_free(plan.state);
+    if (!made) {
         arena_free(plan.arena);
         return plan.failed ? -1 : 0;
     }

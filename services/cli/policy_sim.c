@@ -25,7 +25,8 @@ static int decide(struct sim *sim, struct engine_input *input)
     cause.topic = is_record ? (char *)topic_info(input->topic)->name : (char *)"";
     cause.ce_id = (char *)(input->ce_id ? input->ce_id : "");
     decision.cause = &cause;
-    rc = engine_step(sim->state, input, sim->history->epoch, sim->now_ms, &decision, sim->err);
+    rc =
+        engine_step(sim->state, input, sim->history->epoch, sim->now_ms, &decision, NULL, sim->err);
     if (rc <= 0)
         return rc;
     decision.pipeline = sim->history->pipeline;

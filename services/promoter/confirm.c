@@ -185,6 +185,13 @@ static int fold_decision(struct partition *p, const Gantry__V1__Decision *decisi
     return pipeline ? pipeline_fold(&p->pipelines, pipeline, decision, hash, err) : -1;
 }
 
+static void counted_as_kept(struct partition *p, int64_t offset)
+{
+    publish_forget(p, p->chain.published_below);
+    flight_publish(p, offset);
+    flight_confirm(p);
+}
+
 static int counted(struct partition *p, const struct bus_record *record,
                    const Gantry__V1__Decision *decision, const uint8_t hash[SHA256_SIZE],
                    struct err *err)
@@ -252,24 +259,13 @@ static void voided(struct partition *p, const struct bus_record *record,
         confirm_drop(p, false);
 }
 
-static int fold(struct partition *p, const struct bus_record *record, struct err *err)
+/* Takes `decision` over; NULL: the record is none. */
+static int fold_read(struct partition *p, const struct bus_record *record,
+                     Gantry__V1__Decision *decision, const uint8_t hash[SHA256_SIZE],
+                     enum chain_verdict verdict, struct err *err)
 {
-    uint8_t hash[SHA256_SIZE];
-    Gantry__V1__Decision *decision = NULL;
-    enum chain_verdict verdict = CHAIN_VOID;
     int rc = 0;
 
-    sha256(record->value, record->value_len, hash);
-    /* What is no Decision at all extends nothing. */
-    if (record->value && event_parse((void **)&decision, TOPIC_LEDGER, record->value,
-                                     record->value_len, NULL) == 0) {
-        if (chain_fold(&p->chain, record->value, record->value_len, decision, record->offset,
-                       &verdict, err) < 0) {
-            event_free(decision);
-            return -1;
-        }
-    }
-    p->ledger_next = record->offset + 1;
     if (verdict == CHAIN_VOID) {
         voided(p, record, decision, hash);
     } else {
@@ -286,6 +282,50 @@ static int fold(struct partition *p, const struct bus_record *record, struct err
     }
     event_free(decision);
     return rc;
+}
+
+/* What this promoter has just appended is not read from its bytes: it is there. */
+static int fold_kept(struct partition *p, const struct bus_record *record,
+                     const Gantry__V1__Decision *decision, const uint8_t hash[SHA256_SIZE],
+                     struct err *err)
+{
+    enum chain_verdict verdict;
+
+    if (chain_fold_hashed(&p->chain, hash, decision, record->offset, &verdict, err) < 0)
+        return -1;
+    p->ledger_next = record->offset + 1;
+    if (verdict == CHAIN_VOID) {
+        voided(p, record, decision, hash);
+        return 0;
+    }
+    p->counted++;
+    if (*decision->pipeline)
+        checkpoint_changed(p);
+    counted_as_kept(p, record->offset);
+    return 0;
+}
+
+static int fold(struct partition *p, const struct bus_record *record, struct err *err)
+{
+    uint8_t hash[SHA256_SIZE];
+    const Gantry__V1__Decision *kept;
+    Gantry__V1__Decision *decision = NULL;
+    enum chain_verdict verdict = CHAIN_VOID;
+
+    sha256(record->value, record->value_len, hash);
+    kept = p->restore ? NULL : flight_first(p, hash);
+    if (kept)
+        return fold_kept(p, record, kept, hash, err);
+    /* What is no Decision at all extends nothing. */
+    if (record->value && event_parse((void **)&decision, TOPIC_LEDGER, record->value,
+                                     record->value_len, NULL) == 0) {
+        if (chain_fold_hashed(&p->chain, hash, decision, record->offset, &verdict, err) < 0) {
+            event_free(decision);
+            return -1;
+        }
+    }
+    p->ledger_next = record->offset + 1;
+    return fold_read(p, record, decision, hash, verdict, err);
 }
 
 static void after_reading(struct partition *p)

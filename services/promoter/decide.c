@@ -7,6 +7,7 @@
 
 #include "base/hex.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "gantry/v1/decision.pb-c.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
@@ -15,42 +16,58 @@
 /* A Decision that the broker or the producer calls too large is certainly not smaller. */
 #define LARGE_BYTES (256 * 1024)
 
-/* One Decision in flight. */
-struct append {
-    struct partition *p;
-    uint64_t generation;
-    uint8_t hash[SHA256_SIZE];
-    struct pipeline *pipeline;  /* NULL: none */
-    struct engine_state *after; /* the pipeline's, with this Decision */
-    bool by_input;
-    enum topic topic; /* of the input */
+/* Where the input stands that caused a Decision. */
+struct input_at {
+    bool any;
+    enum topic topic;
     int64_t offset;
-    size_t size_bytes;
-    int64_t produced_ms;
-    bool queued; /* in the partition's list */
-    bool acked;
-    struct append *next;
 };
 
-/* What a Decision is made from. */
+/* What a Decision is made from. Once it is appended it is kept until it is read back, without its
+ * changes but with the records that they cause: those are made while Kafka stores it, and nothing
+ * is unpacked again. */
 struct making {
     Gantry__V1__Decision decision;
     Gantry__V1__Cause cause;
     Gantry__V1__Position positions[PARTITION_INPUTS];
     Gantry__V1__Position *position_ptrs[PARTITION_INPUTS];
-    uint8_t pipeline_previous[SHA256_SIZE]; /* the state's own is overwritten by the fold */
-    struct pipeline *pipeline;
-    const char *traceparent;
-    bool by_input;
-    enum topic topic;
-    int64_t offset;
+    char settled_ids[PARTITION_INPUTS][sizeof(((struct chain_position *)0)->settled_ce_id)];
+    uint8_t previous[SHA256_SIZE], pipeline_previous[SHA256_SIZE];
+    struct pipeline *pipeline;  /* NULL: none */
+    struct engine_state *after; /* the pipeline's, with this Decision; NULL: none yet */
+    const char *parent;         /* the input's traceparent; while it is being made */
+    char traceparent[EVENT_TRACEPARENT_SIZE];
+    struct input_at input;
+    struct engine_records records;
+    bool kept; /* the records are there */
 };
+
+/* One Decision in flight. */
+struct append {
+    struct partition *p;
+    uint64_t generation;
+    uint8_t hash[SHA256_SIZE];
+    struct making *made; /* NULL: no longer in the partition's list */
+    struct input_at input;
+    size_t size_bytes;
+    int64_t produced_ms;
+    bool acked;
+    struct append *next;
+};
+
+static void making_free(struct making *m)
+{
+    engine_state_free(m->after);
+    engine_changes_free(&m->decision);
+    engine_records_free(&m->records);
+    free(m);
+}
 
 /* ---- what is in flight ---- */
 
 static void append_free_if_done(struct append *append)
 {
-    if (!append->queued && append->acked)
+    if (!append->made && append->acked)
         free(append);
 }
 
@@ -64,32 +81,33 @@ static void flight_pop(struct partition *p)
         p->flight_last = NULL;
     p->in_flight--;
     metric_add(p->metrics->in_flight, -1);
-    append->queued = false;
     append->next = NULL;
-    append->pipeline = NULL;
-    append->after = NULL;
+    making_free(append->made);
+    append->made = NULL;
     append_free_if_done(append);
 }
 
 void flight_forget(struct partition *p)
 {
     while (p->flight_first) {
-        struct append *append = p->flight_first;
+        struct making *made = p->flight_first->made;
 
-        if (append->pipeline)
-            pipeline_forget(&p->pipelines, append->pipeline, append->after);
+        if (made->pipeline)
+            pipeline_forget(&p->pipelines, made->pipeline, made->after);
+        made->after = NULL;
         flight_pop(p);
     }
 }
 
 void flight_confirm(struct partition *p)
 {
-    struct append *append = p->flight_first;
+    struct making *made = p->flight_first->made;
 
-    if (append->by_input)
-        p->io->commit(append->topic, p->number, append->offset + 1, p->io->arg);
-    if (append->pipeline)
-        pipeline_confirm(append->pipeline, append->after);
+    if (made->input.any)
+        p->io->commit(made->input.topic, p->number, made->input.offset + 1, p->io->arg);
+    if (made->pipeline)
+        pipeline_confirm(made->pipeline, made->after);
+    made->after = NULL;
     flight_pop(p);
 }
 
@@ -107,9 +125,22 @@ bool flight_first_is(const struct partition *p, const uint8_t hash[SHA256_SIZE])
     return p->flight_first && memcmp(p->flight_first->hash, hash, SHA256_SIZE) == 0;
 }
 
+const Gantry__V1__Decision *flight_first(const struct partition *p, const uint8_t hash[SHA256_SIZE])
+{
+    return flight_first_is(p, hash) && p->flight_first->made->kept
+               ? &p->flight_first->made->decision
+               : NULL;
+}
+
+void flight_publish(struct partition *p, int64_t offset)
+{
+    struct making *made = p->flight_first->made;
+
+    publish_add_records(p, &made->records, offset, made->decision.time_ms, made->traceparent);
+}
+
 static void flight_push(struct partition *p, struct append *append)
 {
-    append->queued = true;
     if (p->flight_last)
         p->flight_last->next = append;
     else
@@ -121,13 +152,13 @@ static void flight_push(struct partition *p, struct append *append)
 
 /* ---- an append's fate ---- */
 
-static void poison(struct partition *p, const struct append *append, const char *reason)
+static void poison(struct partition *p, const struct input_at *input, const char *reason)
 {
-    if (!append->by_input)
+    if (!input->any)
         return;
     p->poison.on = true;
-    p->poison.topic = append->topic;
-    p->poison.offset = append->offset;
+    p->poison.topic = input->topic;
+    p->poison.offset = input->offset;
     snprintf(p->poison.reason, sizeof(p->poison.reason), "%s", reason);
 }
 
@@ -142,7 +173,7 @@ static void append_failed(struct partition *p, const struct append *append,
                      LOG_E(&ack->err));
         confirm_drop(p, true);
     } else if (append->size_bytes > LARGE_BYTES) {
-        poison(p, append, "the Decision that it causes is too large for Kafka");
+        poison(p, &append->input, "the Decision that it causes is too large for Kafka");
         confirm_drop(p, false);
     } else {
         err_wrap(&err, "a Decision cannot be appended to the ledger");
@@ -189,7 +220,8 @@ static void fill_positions(struct partition *p, struct making *m)
         position->topic = (char *)topic_info(partition_inputs[i])->name;
         position->next_offset = settled->next_offset;
         position->settled_offset = settled->settled_offset;
-        position->settled_ce_id = settled->settled_ce_id;
+        position->settled_ce_id =
+            memcpy(m->settled_ids[n], settled->settled_ce_id, sizeof(m->settled_ids[n]));
         position->remade = input->remade && !input->remade_said;
         m->position_ptrs[n++] = position;
     }
@@ -197,10 +229,10 @@ static void fill_positions(struct partition *p, struct making *m)
     m->decision.n_positions = n;
 }
 
-static void making_init(struct partition *p, struct making *m, Gantry__V1__CauseKind kind,
-                        int64_t time_ms)
+static struct making *making_new(struct partition *p, Gantry__V1__CauseKind kind, int64_t time_ms)
 {
-    memset(m, 0, sizeof(*m));
+    struct making *m = mem_alloc(sizeof(*m));
+
     gantry__v1__decision__init(&m->decision);
     gantry__v1__cause__init(&m->cause);
     m->cause.kind = kind;
@@ -208,10 +240,13 @@ static void making_init(struct partition *p, struct making *m, Gantry__V1__Cause
     m->decision.time_ms = time_ms > p->time_ms ? time_ms : p->time_ms;
     m->decision.epoch = p->chain.epoch;
     m->decision.published_below = p->published_below;
-    m->decision.previous.data = p->head_any ? p->head : NULL;
-    m->decision.previous.len = p->head_any ? SHA256_SIZE : 0;
+    if (p->head_any) {
+        m->decision.previous.data = memcpy(m->previous, p->head, SHA256_SIZE);
+        m->decision.previous.len = SHA256_SIZE;
+    }
     fill_positions(p, m);
-    m->traceparent = "";
+    m->parent = "";
+    return m;
 }
 
 static void set_pipeline(struct making *m, const struct engine_state *state)
@@ -227,22 +262,19 @@ static void set_pipeline(struct making *m, const struct engine_state *state)
 
 /* The record's attributes; its id is the Decision's hash, so that it is the same wherever it is
  * made. */
-static void meta_of(const struct making *m, const uint8_t hash[SHA256_SIZE],
-                    struct event_meta *meta)
+static void meta_of(struct making *m, const uint8_t hash[SHA256_SIZE], struct event_meta *meta)
 {
-    char hex[SHA256_HEX_SIZE];
-
     memset(meta, 0, sizeof(*meta));
-    hex_encode(hash, SHA256_SIZE, hex);
-    snprintf(meta->id, sizeof(meta->id), "%.32s", hex);
-    snprintf(meta->source, sizeof(meta->source), "/gantry/promoter");
-    snprintf(meta->type, sizeof(meta->type), "%s", event_type_of(TOPIC_LEDGER, &m->decision));
-    snprintf(meta->subject, sizeof(meta->subject), "%s", m->decision.pipeline);
-    event_trace_of(meta->traceparent, m->traceparent, meta->id);
+    hex_encode(hash, (ID_SIZE - 1) / 2, meta->id);
+    str_copy(meta->source, sizeof(meta->source), "/gantry/promoter");
+    str_copy(meta->type, sizeof(meta->type), event_type_of(TOPIC_LEDGER, &m->decision));
+    str_copy(meta->subject, sizeof(meta->subject), m->decision.pipeline);
+    event_trace_of(meta->traceparent, m->parent, meta->id);
+    memcpy(m->traceparent, meta->traceparent, sizeof(m->traceparent));
     meta->time_ms = m->decision.time_ms;
 }
 
-static int produce(struct partition *p, const struct making *m, const struct buf *value,
+static int produce(struct partition *p, struct making *m, const struct buf *value,
                    struct append *append, struct err *err)
 {
     struct event_meta meta;
@@ -282,46 +314,55 @@ static struct append *append_new(struct partition *p, const struct making *m,
 
     append->p = p;
     append->generation = p->generation;
-    append->pipeline = m->pipeline;
-    append->by_input = m->by_input;
-    append->topic = m->topic;
-    append->offset = m->offset;
+    append->input = m->input;
     append->size_bytes = value->len;
     sha256(value->data, value->len, append->hash);
     return append;
 }
 
-/* Folds and produces. -1 with *dropped: the speculation was given up. */
-static int send(struct partition *p, const struct making *m, const struct buf *value, bool *dropped,
+/* The changes are not needed again. What cannot be published is found out once it counts. */
+static void keep(struct making *m)
+{
+    m->kept = engine_publish_requests(&m->decision, &m->records, NULL) == 0 &&
+              engine_publish_events(&m->decision, &m->records, NULL) == 0;
+    engine_changes_free(&m->decision);
+    m->decision.cause = NULL;
+    if (m->after)
+        m->decision.pipeline = (char *)engine_state_pipeline(m->after);
+}
+
+/* Speculates and produces. -1 with *dropped: the speculation was given up. */
+static int send(struct partition *p, struct making *m, const struct buf *value, bool *dropped,
                 struct err *err)
 {
     struct append *append = append_new(p, m, value);
 
-    if (m->pipeline && pipeline_speculate(&p->pipelines, m->pipeline, &m->decision, append->hash,
-                                          &append->after, err) < 0) {
+    if (m->pipeline && pipeline_speculate(&p->pipelines, m->pipeline, m->after, &m->decision,
+                                          append->hash, err) < 0) {
         free(append);
         return -1;
     }
     if (produce(p, m, value, append, err) < 0) {
         *dropped = true;
         if (err->code == ERR_LIMIT && value->len > LARGE_BYTES)
-            poison(p, append, "the Decision that it causes is too large for Kafka");
+            poison(p, &append->input, "the Decision that it causes is too large for Kafka");
         if (m->pipeline)
-            pipeline_forget(&p->pipelines, m->pipeline, append->after);
+            pipeline_forget(&p->pipelines, m->pipeline, m->after);
+        m->after = NULL;
         free(append);
         confirm_drop(p, false);
         return -1;
     }
     speculated(p, m, append->hash);
+    append->made = m;
     p->appends_open++;
     partition_ref(p);
     flight_push(p, append);
     return 0;
 }
 
-/* -1 with *dropped: the speculation was given up. */
-static int append_decision(struct partition *p, const struct making *m, bool *dropped,
-                           struct err *err)
+/* Takes `m` over where it returns 0. -1 with *dropped: the speculation was given up. */
+static int append_decision(struct partition *p, struct making *m, bool *dropped, struct err *err)
 {
     struct buf value;
     int rc;
@@ -349,7 +390,7 @@ static void count_refusals(struct partition *p, const Gantry__V1__Decision *deci
             metric_add(p->metrics->commands_refused, 1);
 }
 
-/* Steps and appends; 1, 0 or -1 as decide_input(). */
+/* Steps and appends; 1, 0 or -1 as decide_input(). Takes `m` over. */
 static int step(struct partition *p, struct making *m, const struct engine_state *state,
                 const struct engine_input *input, bool *dropped, struct err *err)
 {
@@ -357,18 +398,21 @@ static int step(struct partition *p, struct making *m, const struct engine_state
 
     *dropped = false;
     set_pipeline(m, state);
-    rc = engine_step(state, input, p->chain.epoch, m->decision.time_ms, &m->decision, err);
-    if (rc <= 0)
-        return rc;
-    if (!m->pipeline)
-        m->pipeline = pipelines_add(&p->pipelines, (struct engine_state *)state);
-    rc = append_decision(p, m, dropped, err) < 0 ? -1 : 1;
-    if (rc == 1) {
-        count_refusals(p, &m->decision);
-        lookout_decided(p, m->decision.pipeline, &m->decision);
+    rc = engine_step(state, input, p->chain.epoch, m->decision.time_ms, &m->decision, &m->after,
+                     err);
+    if (rc > 0) {
+        if (!m->pipeline)
+            m->pipeline = pipelines_add(&p->pipelines, (struct engine_state *)state);
+        rc = append_decision(p, m, dropped, err) < 0 ? -1 : 1;
     }
-    engine_changes_free(&m->decision);
-    return rc;
+    if (rc <= 0) {
+        making_free(m);
+        return rc;
+    }
+    count_refusals(p, &m->decision);
+    lookout_decided(p, m->decision.pipeline, &m->decision);
+    keep(m);
+    return 1;
 }
 
 int decide_input(struct partition *p, const struct bus_record *record,
@@ -384,24 +428,21 @@ int decide_input(struct partition *p, const struct bus_record *record,
         .environment = p->io->environment,
         .environment_arg = p->io->arg,
     };
-    struct engine_state *fresh = NULL;
-    struct making m;
+    struct making *m =
+        making_new(p, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_INPUT, record->timestamp_ms);
+    struct pipeline *known = pipelines_find(&p->pipelines, pipeline);
+    struct engine_state *fresh = known ? NULL : engine_state_new(pipeline);
     int rc;
 
-    making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_INPUT, record->timestamp_ms);
-    m.cause.topic = (char *)topic_info(record->topic)->name;
-    m.cause.partition = record->partition;
-    m.cause.offset = record->offset;
-    m.cause.ce_id = (char *)meta->id;
-    m.traceparent = meta->traceparent;
-    m.by_input = true;
-    m.topic = record->topic;
-    m.offset = record->offset;
-    m.pipeline = pipelines_find(&p->pipelines, pipeline);
-    if (!m.pipeline)
-        fresh = engine_state_new(pipeline);
-    rc = step(p, &m, m.pipeline ? m.pipeline->latest : fresh, &input, dropped, err);
-    if (fresh && !m.pipeline)
+    m->cause.topic = (char *)topic_info(record->topic)->name;
+    m->cause.partition = record->partition;
+    m->cause.offset = record->offset;
+    m->cause.ce_id = (char *)meta->id;
+    m->parent = meta->traceparent;
+    m->input = (struct input_at){true, record->topic, record->offset};
+    m->pipeline = known;
+    rc = step(p, m, known ? known->latest : fresh, &input, dropped, err);
+    if (fresh && !pipelines_find(&p->pipelines, pipeline))
         engine_state_free(fresh);
     if (rc == 1)
         metric_add(p->metrics->decisions_input, 1);
@@ -412,13 +453,12 @@ int decide_input(struct partition *p, const struct bus_record *record,
 static int decide_own(struct partition *p, struct pipeline *pipeline,
                       const struct engine_input *input, int64_t now_ms, struct err *err)
 {
-    struct making m;
+    struct making *m = making_new(p, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK, now_ms);
     bool dropped;
     int rc;
 
-    making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK, now_ms);
-    m.pipeline = pipeline;
-    rc = step(p, &m, pipeline->latest, input, &dropped, err);
+    m->pipeline = pipeline;
+    rc = step(p, m, pipeline->latest, input, &dropped, err);
     if (rc == 1)
         metric_add(p->metrics->decisions_clock, 1);
     return rc;
@@ -464,16 +504,15 @@ int64_t decide_clock_next(struct partition *p, const struct pipeline *pipeline, 
     int64_t next = engine_state_deadline(state);
 
     while (next <= now_ms) {
-        struct making m;
+        struct making *m = making_new(p, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK, now_ms);
         int rc;
 
-        making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK, now_ms);
-        m.decision.time_ms = now_ms;
-        set_pipeline(&m, state);
-        rc = engine_step(state, &input, p->chain.epoch, now_ms, &m.decision, NULL);
+        m->decision.time_ms = now_ms;
+        set_pipeline(m, state);
+        rc = engine_step(state, &input, p->chain.epoch, now_ms, &m->decision, NULL, NULL);
         if (rc > 0)
-            rc = engine_fold(state, &m.decision, hash, NULL) == 0 ? 1 : -1;
-        engine_changes_free(&m.decision);
+            rc = engine_fold(state, &m->decision, hash, NULL) == 0 ? 1 : -1;
+        making_free(m);
         if (rc <= 0)
             break;
         next = engine_state_deadline(state);
@@ -500,14 +539,16 @@ bool decide_empty_due(const struct partition *p)
 
 int decide_empty(struct partition *p, struct err *err)
 {
-    struct making m;
+    struct making *m = making_new(p, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK, partition_now(p));
     bool dropped;
 
-    making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_CLOCK, partition_now(p));
-    m.decision.pipeline = (char *)"";
+    m->decision.pipeline = (char *)"";
     p->caused_mono_ms = partition_mono(p);
-    if (append_decision(p, &m, &dropped, err) < 0)
+    if (append_decision(p, m, &dropped, err) < 0) {
+        making_free(m);
         return -1;
+    }
+    keep(m);
     metric_add(p->metrics->decisions_empty, 1);
     return 0;
 }
@@ -518,20 +559,25 @@ int decide_genesis(struct partition *p, struct err *err)
     Gantry__V1__Change change = GANTRY__V1__CHANGE__INIT;
     Gantry__V1__Change *changes[] = {&change};
     char chain_id[ID_SIZE];
-    struct making m;
+    struct making *m = making_new(p, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_START, partition_now(p));
     bool dropped;
+    int rc;
 
     id_random(chain_id);
-    making_init(p, &m, GANTRY__V1__CAUSE_KIND__CAUSE_KIND_START, partition_now(p));
-    genesis.epoch = (uint64_t)m.decision.time_ms;
+    genesis.epoch = (uint64_t)m->decision.time_ms;
     genesis.chain_id = chain_id;
     genesis.partition = p->number;
     genesis.partition_count = p->count;
     change.what_case = GANTRY__V1__CHANGE__WHAT_GENESIS;
     change.genesis = &genesis;
-    m.decision.pipeline = (char *)"";
-    m.decision.epoch = genesis.epoch;
-    m.decision.changes = changes;
-    m.decision.n_changes = 1;
-    return append_decision(p, &m, &dropped, err);
+    m->decision.pipeline = (char *)"";
+    m->decision.epoch = genesis.epoch;
+    m->decision.changes = changes;
+    m->decision.n_changes = 1;
+    rc = append_decision(p, m, &dropped, err);
+    m->decision.changes = NULL; /* not the engine's */
+    m->decision.n_changes = 0;
+    if (rc < 0)
+        making_free(m);
+    return rc;
 }

@@ -307,6 +307,12 @@ bool decide_empty_due(const struct partition *p); /* there is something to recor
 /* What is in flight, oldest first. */
 bool flight_has(const struct partition *p, const uint8_t hash[SHA256_SIZE]);
 bool flight_first_is(const struct partition *p, const uint8_t hash[SHA256_SIZE]);
+/* The oldest without its changes, where its stored bytes have that hash; NULL also where it was not
+ * kept and is to be read from them. */
+const Gantry__V1__Decision *flight_first(const struct partition *p,
+                                         const uint8_t hash[SHA256_SIZE]);
+/* Queues what the oldest publishes, which flight_first() gave. */
+void flight_publish(struct partition *p, int64_t offset);
 void flight_confirm(struct partition *p); /* the oldest counted */
 void flight_forget(struct partition *p);  /* all of it */
 
@@ -318,6 +324,9 @@ void confirm_tick(struct partition *p);
 /* Queues what a Decision that counted publishes. */
 int publish_add(struct partition *p, const Gantry__V1__Decision *decision, int64_t offset,
                 const char *traceparent, struct err *err);
+/* The same where the records are there already; takes them over. */
+void publish_add_records(struct partition *p, struct engine_records *records, int64_t offset,
+                         int64_t time_ms, const char *traceparent);
 void publish_pump(struct partition *p);
 void publish_restart(struct partition *p);
 void publish_settle(struct partition *p);                /* moves the watermark */

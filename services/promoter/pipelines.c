@@ -96,18 +96,12 @@ int pipeline_open(struct pipelines *pipelines, struct pipeline *pipeline, struct
 }
 
 int pipeline_speculate(struct pipelines *pipelines, struct pipeline *pipeline,
-                       const Gantry__V1__Decision *decision, const uint8_t hash[SHA256_SIZE],
-                       struct engine_state **out, struct err *err)
+                       struct engine_state *after, const Gantry__V1__Decision *decision,
+                       const uint8_t hash[SHA256_SIZE], struct err *err)
 {
-    struct engine_state *state = engine_state_clone(pipeline->latest);
-
-    *out = NULL;
-    if (engine_fold(state, decision, hash, err) < 0) {
-        engine_state_free(state);
+    if (engine_settle(after, decision, hash, err) < 0)
         return err_wrap(err, "pipeline \"%s\"", pipeline->name);
-    }
-    *out = state;
-    pipeline->latest = state;
+    pipeline->latest = after;
     pipeline->in_flight++;
     update_deadline(pipelines, pipeline);
     return 0;

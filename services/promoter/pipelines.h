@@ -51,12 +51,12 @@ struct pipeline *pipelines_add_encoded(struct pipelines *pipelines, const char *
 /* Before anything else is done with a pipeline. -1: its snapshot is not what it was named for. */
 int pipeline_open(struct pipelines *pipelines, struct pipeline *pipeline, struct err *err);
 
-/* Folds a decision that is about to be appended into the latest state. *out, the state after it, is
- * the caller's until it hands it to pipeline_confirm() or pipeline_forget(). -1: nothing changed.
- */
+/* Makes `after`, which engine_step() gave with the decision that is about to be appended, the
+ * latest state. It stays the caller's until it hands it to pipeline_confirm() or pipeline_forget().
+ * -1: nothing changed. */
 int pipeline_speculate(struct pipelines *pipelines, struct pipeline *pipeline,
-                       const Gantry__V1__Decision *decision, const uint8_t hash[SHA256_SIZE],
-                       struct engine_state **out, struct err *err);
+                       struct engine_state *after, const Gantry__V1__Decision *decision,
+                       const uint8_t hash[SHA256_SIZE], struct err *err);
 /* The oldest in flight counted; `state` is the one after it. */
 void pipeline_confirm(struct pipeline *pipeline, struct engine_state *state);
 /* One in flight is given up, and with it all of the pipeline's. */

@@ -56,16 +56,26 @@ static void send_new(struct partition *p, struct publication *pub)
         publish_pump(p);
 }
 
+static struct publication *publication_new(struct partition *p, int64_t offset, int64_t time_ms,
+                                           const char *traceparent)
+{
+    struct publication *pub = mem_alloc(sizeof(*pub));
+
+    pub->p = p;
+    pub->offset = offset;
+    pub->time_ms = time_ms;
+    str_copy(pub->traceparent, sizeof(pub->traceparent), traceparent);
+    return pub;
+}
+
 /* Requests are on their way before the events are made: a release waits for them. */
 int publish_add(struct partition *p, const Gantry__V1__Decision *decision, int64_t offset,
                 const char *traceparent, struct err *err)
 {
-    struct publication *pub = mem_alloc(sizeof(*pub));
+    struct publication *pub = publication_new(p, offset, decision->time_ms, traceparent);
     size_t requests;
 
-    *pub = (struct publication){
-        .p = p, .offset = offset, .time_ms = decision->time_ms, .growing = true};
-    snprintf(pub->traceparent, sizeof(pub->traceparent), "%s", traceparent);
+    pub->growing = true;
     if (engine_publish_requests(decision, &pub->records, err) < 0) {
         publication_free(pub);
         return err_wrap(err, "cannot be published");
@@ -89,6 +99,20 @@ int publish_add(struct partition *p, const Gantry__V1__Decision *decision, int64
         enqueue(p, pub);
     send_new(p, pub);
     return 0;
+}
+
+void publish_add_records(struct partition *p, struct engine_records *records, int64_t offset,
+                         int64_t time_ms, const char *traceparent)
+{
+    struct publication *pub;
+
+    if (records->count == 0)
+        return;
+    pub = publication_new(p, offset, time_ms, traceparent);
+    pub->records = *records;
+    *records = (struct engine_records){0};
+    enqueue(p, pub);
+    send_new(p, pub);
 }
 
 /* ---- the watermark ---- */

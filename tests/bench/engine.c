@@ -1,5 +1,5 @@
 /* bench_engine: the engine alone, on one core. Whole releases of a pipeline of five stages go
- * through engine_step() and engine_fold(), as the promoter takes them: each input is planned, its
+ * through engine_step() and engine_settle(), as the promoter takes them: each input is planned, its
  * Decision packed and hashed for the ledger, and folded.
  *
  *   bench_engine [--seconds S] [--releases N]
@@ -136,6 +136,7 @@ static void step(struct bench *bench, enum topic topic, const void *message)
     Gantry__V1__Cause cause = GANTRY__V1__CAUSE__INIT;
     struct engine_input input = {
         .kind = ENGINE_RECORD, .topic = topic, .message = message, .environment = environment};
+    struct engine_state *after;
     uint8_t hash[SHA256_SIZE];
     char id[ID_SIZE];
     struct err err;
@@ -149,7 +150,7 @@ static void step(struct bench *bench, enum topic topic, const void *message)
     decision.cause = &cause;
     bench->now_ms += 1000;
     bench->steps++;
-    rc = engine_step(bench->state, &input, EPOCH, bench->now_ms, &decision, &err);
+    rc = engine_step(bench->state, &input, EPOCH, bench->now_ms, &decision, &after, &err);
     if (rc < 0)
         fail("step", &err);
     if (rc == 0)
@@ -171,8 +172,10 @@ static void step(struct bench *bench, enum topic topic, const void *message)
     bench->decisions++;
     bench->bytes += bench->value.len;
     take_asked(bench, &decision);
-    if (engine_fold(bench->state, &decision, hash, &err) < 0)
-        fail("fold", &err);
+    if (engine_settle(after, &decision, hash, &err) < 0)
+        fail("settle", &err);
+    engine_state_free(bench->state);
+    bench->state = after;
     engine_changes_free(&decision);
 }
 

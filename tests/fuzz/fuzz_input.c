@@ -127,7 +127,7 @@ static void step(struct fuzz *f, struct engine_input *input)
         cause.ce_id = id;
     }
     planned.cause = &cause;
-    int made = engine_step(f->state, input, 1, f->now_ms, &planned, &err);
+    int made = engine_step(f->state, input, 1, f->now_ms, &planned, NULL, &err);
     if (made < 0 && !*err.msg)
         abort();
     if (made > 0)

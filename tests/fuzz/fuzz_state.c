@@ -24,7 +24,7 @@ static void step(const struct engine_state *state)
     const struct engine_input input = {.kind = ENGINE_CLOCK};
     Gantry__V1__Decision decision = GANTRY__V1__DECISION__INIT;
     struct err err = {0};
-    if (engine_step(state, &input, 1, INT64_MAX / 4, &decision, &err) > 0)
+    if (engine_step(state, &input, 1, INT64_MAX / 4, &decision, NULL, &err) > 0)
         engine_changes_free(&decision);
 }
 

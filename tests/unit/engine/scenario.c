@@ -287,7 +287,7 @@ static void check_copy_changes_nothing(struct scenario *s, const struct engine_i
     struct err err = {0};
     if (input->kind == ENGINE_CLOCK || input->kind == ENGINE_SILENCE)
         return;
-    int made = engine_step(s->state, input, s->epoch, s->now_ms, &decision, &err);
+    int made = engine_step(s->state, input, s->epoch, s->now_ms, &decision, NULL, &err);
     if (made != 0)
         scenario_broken(s, "the same input again makes a Decision (%d) %s", made, err.msg);
     engine_changes_free(&decision);
@@ -313,13 +313,13 @@ static bool step(struct scenario *s, struct engine_input *input, Gantry__V1__Cau
 {
     Gantry__V1__Decision planned = GANTRY__V1__DECISION__INIT;
     struct err err = {0};
-    struct engine_state *before = s->thorough ? decoded(s, s->state) : NULL;
+    struct engine_state *before = s->thorough ? decoded(s, s->state) : NULL, *after = NULL;
     input->environment = environment;
     input->environment_arg = s;
     planned.cause = cause;
     event_free(s->last);
     s->last = NULL;
-    int made = engine_step(s->state, input, s->epoch, s->now_ms, &planned, &err);
+    int made = engine_step(s->state, input, s->epoch, s->now_ms, &planned, &after, &err);
     if (made < 0)
         scenario_broken(s, "step: %s", err.msg);
     if (before)
@@ -331,7 +331,10 @@ static bool step(struct scenario *s, struct engine_input *input, Gantry__V1__Cau
         check_chain(s, s->last, s->ledger_count - 1);
         const uint8_t *hash = s->ledger[s->ledger_count - 1].hash;
         fold(s, s->state, s->last, hash);
+        if (engine_settle(after, s->last, hash, &err) != 0)
+            scenario_broken(s, "settle: %s", err.msg);
         if (before) {
+            check_same(s, s->state, after, "the state that the step left behind");
             fold(s, before, s->last, hash);
             check_same(s, s->state, before, "a decoded state after the same Decision");
         }
@@ -342,6 +345,7 @@ static bool step(struct scenario *s, struct engine_input *input, Gantry__V1__Cau
             s->decided(s->last, s->decided_arg);
     }
     engine_state_free(before);
+    engine_state_free(after);
     check_copy_changes_nothing(s, input);
     return made > 0;
 }
