@@ -43,7 +43,6 @@ static const struct setting consumers[] = {
 static const struct setting fixed_producers[] = {
     {"enable.idempotence", "true"},
     {"acks", "all"},
-    {"partitioner", "murmur2_random"},
     {NULL, NULL},
 };
 

@@ -102,7 +102,7 @@ void bus_producer_flush(struct bus_producer *producer, int64_t timeout_ms,
 
 /* ---- to librdkafka, at once or later (lanes.h) ---- */
 
-/* As the setting `partitioner` does; tells how many partitions there are. Any thread: by when
+/* Places a key as Java does; tells how many partitions there are. Any thread: by when
  * librdkafka calls, the producer may be gone, but not its client. */
 static int32_t place(const rd_kafka_topic_t *topic, const void *key, size_t key_len, int32_t count,
                      void *partitions, void *opaque)
