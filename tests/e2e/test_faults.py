@@ -6,6 +6,8 @@ import subprocess
 import time
 
 import pytest
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 from pipelines import PUSH, deployed, deployer_settings, environments, pipeline
 from sink import Sink
 from stack import ROOT, SERVICES, free_port, eventually
@@ -127,3 +129,48 @@ def test_the_console_rebuilds_what_it_shows_when_its_file_is_missing(make_stack,
     stack.wait_ready(60, ["console"])
     after = eventually(lambda: stack.release("shop", 1))
     assert after == before
+
+
+def forget_groups(stack):
+    """Deletes what every group of the stack committed, once Kafka no longer takes its members for alive."""
+    admin = AdminClient({"bootstrap.servers": stack.kafka})
+    names = [g.group_id for g in admin.list_consumer_groups().result().valid if g.group_id.startswith(f"{stack.prefix}.")]
+    left = set(names)
+
+    def gone():
+        for name, done in admin.delete_consumer_groups(sorted(left)).items() if left else ():
+            try:
+                done.result()
+                left.discard(name)
+            except KafkaException:
+                pass  # not empty yet
+        return not left
+    eventually(gone, 60, "the groups deleted", every=1)
+    return names
+
+
+def forget_snapshots(stack):
+    producer = Producer({"bootstrap.servers": stack.kafka})
+    for record in read_topic(stack, "promoter.state"):
+        producer.produce(f"{stack.prefix}.promoter.state.v1", None, record.key, partition=record.partition)
+    producer.flush()
+
+
+def test_without_any_groups_offsets_and_snapshots_nothing_is_done_or_told_again(make_stack, repository, registry, sink):
+    stack = make_stack(start=False)
+    build_and_deploys(stack, repository, sink, registry)
+    stack.wait_release("shop", 1, "succeeded")
+    eventually(lambda: any(e["headline"] == "shop/1 succeeded" for e in sink.events()), what="the end told")
+    assert stack.stop() == 0
+    assert len(forget_groups(stack)) >= 5
+    forget_snapshots(stack)
+    told = sink.ids()
+    stack.up()
+    stack.wait_ready(60)
+    repository.commit("second")
+    for number in (1, 2):
+        check_release(stack, number, lambda: read_topic(stack, "event"))
+    eventually(lambda: any(e["headline"] == "shop/2 succeeded" for e in sink.events()), what="the second end told")
+    assert len(sink.ids()) == len(set(sink.ids())) and sink.ids()[:len(told)] == told
+    assert [r["number"] for r in stack.get("/api/v1/pipelines/shop/releases")["releases"]] == [2, 1]
+    check_history(stack)
