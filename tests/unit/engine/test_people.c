@@ -265,6 +265,19 @@ static const struct rule rules[] = {
      "  command rollback\n"
      "  started 3 rollback of prod to 2 app@0001\n"
      "  ...\n"},
+    {"a rollback sees what its target's actions exported, not the newest's",
+     "define target\n"
+     "environment dev kubernetes\n"
+     "push 0001\nok 1 build/image NAME=web\nok 1 dev/app\n"
+     "push 0002\nok 2 build/image\n"
+     "  ...\n"
+     "  done 2 dev/app failed: 'container' uses {{actions.image.NAME}}**\n"
+     "  ...\n"
+     "rollback dev 1\n"
+     "  command rollback\n"
+     "  started 3 rollback of dev to 1 app@0001 NS=a\n"
+     "  entered 3 dev\n"
+     "  request 3 dev/app#1\n"},
     {"an action that runs out of time fails, and its executor is told to stop",
      "define simple\n"
      "push 0001\n"
