@@ -17,6 +17,7 @@
 #define DEFINITION_STAGE_ACTIONS_MAX 50
 #define DEFINITION_ACTIONS_MAX       500
 #define DEFINITION_SOURCES_MAX       10
+#define DEFINITION_VARIABLES_MAX     (16 * 1024) /* bytes of their names and values */
 
 enum def_kind { DEF_PIPELINE = 1, DEF_ENVIRONMENT, DEF_NOTIFICATION, DEF_ROLE, DEF_BINDING };
 const char *def_kind_name(enum def_kind kind); /* "Pipeline" ... */

@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "definition/kinds.h"
@@ -111,6 +112,19 @@ static void read_stages(struct pipeline_reader *pr, const struct yaml_node *node
                 DEFINITION_ACTIONS_MAX);
 }
 
+/* Each release carries them. */
+static void check_variables(struct reader *r, const struct def_pipeline *pipeline,
+                            const struct yaml_node *node)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < pipeline->variable_count; i++)
+        bytes += strlen(pipeline->variables[i].key) + strlen(pipeline->variables[i].value);
+    if (bytes > DEFINITION_VARIABLES_MAX)
+        problem(r, node, "they take %zu bytes, of which a release may carry %d", bytes,
+                DEFINITION_VARIABLES_MAX);
+}
+
 struct def_pipeline *pipeline_read(struct reader *r, const struct yaml_node *spec)
 {
     const struct yaml_node *values[PIPELINE_KEYS];
@@ -122,6 +136,7 @@ struct def_pipeline *pipeline_read(struct reader *r, const struct yaml_node *spe
     read_mode(r, pipeline, values[PIPELINE_MODE]);
     pipeline->variables = read_pairs(r, values[PIPELINE_VARIABLES], DEF_NAMES_MAX, syntax_variable,
                                      &pipeline->variable_count);
+    check_variables(r, pipeline, values[PIPELINE_VARIABLES]);
     pr.variables_unsure =
         values[PIPELINE_VARIABLES] && values[PIPELINE_VARIABLES]->count != pipeline->variable_count;
     sources_read(r, pipeline, values[PIPELINE_SOURCES]);

@@ -32,7 +32,6 @@
 #define STATE_RELEASES_MAX    200  /* under way or waiting */
 #define STATE_HEADS_MAX       5000 /* (source, ref): the oldest is forgotten beyond */
 #define STATE_TAKEN_MAX       1000 /* identities of definitions that were replaced */
-#define STATE_VARIABLES_MAX   (16 * 1024)  /* bytes of a release's own */
 #define STATE_VOTES_MAX       (128 * 1024) /* bytes of an approval's */
 #define STATE_EXPORT_MAX      (16 * 1024)  /* bytes of exported variables a release */
 #define STATE_DEFINITIONS_MAX (512 * 1024) /* bytes of the definitions in use */

@@ -159,9 +159,9 @@ static void start_variables(struct commanding *c, const struct def_pipeline *pip
         m->variables[i] = plan_key_value(plan, pipeline->variables[i].key, value);
         bytes += strlen(pipeline->variables[i].key) + strlen(value);
     }
-    if (bytes > STATE_VARIABLES_MAX)
+    if (bytes > DEFINITION_VARIABLES_MAX)
         refuse(c, plan_text(plan, "the variables take %zu bytes, more than %d", bytes,
-                            STATE_VARIABLES_MAX));
+                            DEFINITION_VARIABLES_MAX));
 }
 
 static void step_start(struct commanding *c)

@@ -30,14 +30,6 @@ static size_t definitions_in_use(const struct engine_state *state)
     return bytes + (state->current ? state->current->yaml_len : 0);
 }
 
-static size_t variables_of(const struct def_pipeline *pipeline)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < pipeline->variable_count; i++)
-        bytes += strlen(pipeline->variables[i].key) + strlen(pipeline->variables[i].value);
-    return bytes;
-}
-
 static void set_author(struct plan *plan, const char *author)
 {
     Gantry__V1__Actor *actor = PLAN_MESSAGE(plan, Gantry__V1__Actor, gantry__v1__actor__init);
@@ -53,14 +45,9 @@ static void take_definition(struct plan *plan, const Gantry__V1__Definition *def
         return; /* as every reader does: the one before stays */
     bool fits = strcmp(taken->parsed->name, def->name) == 0 &&
                 memcmp(taken->sha256, def->sha256.data, SHA256_SIZE) == 0;
-    size_t variables = variables_of(taken->parsed->pipeline);
     shared_unref(taken);
     if (!fits) {
         refuse_definition(plan, def, "its name or SHA-256 is not that of its record");
-        return;
-    }
-    if (variables > STATE_VARIABLES_MAX) {
-        refuse_definition(plan, def, "its variables take more than 16 KiB");
         return;
     }
     if (definitions_in_use(plan->state) + def->yaml.len > STATE_DEFINITIONS_MAX) {

@@ -477,6 +477,22 @@ static void assert_too_many(int stages, int steps, int members, int line, const 
     buf_release(&yaml);
 }
 
+static void variables_that_no_release_could_carry(void **state)
+{
+    struct buf yaml;
+    struct refusal row = {NULL, 5, "spec.variables",
+                          "they take 16410 bytes, of which a release may carry 16384"};
+
+    (void)state;
+    buf_init(&yaml, DEFINITION_SIZE_MAX);
+    buf_adds(&yaml, HEAD("Pipeline") "  variables: {");
+    for (int i = 0; i < 10; i++)
+        buf_addf(&yaml, "V%d: \"%01639d\"%s", i, i, i < 9 ? ", " : "}\n" SOURCES STAGES BUILD);
+    row.yaml = buf_cstr(&yaml);
+    assert_refused(&row);
+    buf_release(&yaml);
+}
+
 static void limits_of_a_pipeline(void **state)
 {
     struct buf yaml;
@@ -536,6 +552,7 @@ int main(void)
         cmocka_unit_test(rules_of_gates_and_approvals),
         cmocka_unit_test(rules_of_an_environment),
         cmocka_unit_test(rules_of_a_notification),
+        cmocka_unit_test(variables_that_no_release_could_carry),
         cmocka_unit_test(limits_of_a_pipeline),
         cmocka_unit_test(a_message_has_two_thousand_characters_at_most),
     };
