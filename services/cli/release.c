@@ -62,7 +62,7 @@ int cmd_release_start(struct cli *cli, int argc, char **argv)
     struct strv words = {0}, variables = {0};
     const struct cli_flag flags[] = {
         {"revision", 'r', FLAG_STR, &revision, "COMMIT",
-         "a commit in full; the newest known otherwise"},
+         "a commit, or the first digits of one that is known; the newest known otherwise"},
         {"ref", 0, FLAG_STR, &ref, "REF", "a branch whose newest known commit is meant"},
         {"source", 0, FLAG_STR, &source, "NAME",
          "the source that these are of, where there are several"},

@@ -168,3 +168,49 @@ def test_who_approved_for_an_earlier_stage_does_not_approve_the_later_one(stack,
     assert vote(stack, bo, "approve", "eyes/1", "prod").code == 0
     release = stack.wait_release("eyes", 1, "succeeded")
     assert [v["reason"] for v in release["refusedVotes"]] == ["who approved at stage 'staging' may not vote"]
+
+
+def test_a_release_started_by_hand_has_the_commit_and_variables_that_were_asked_for(stack, apply):
+    repository = apply("by-hand", """
+    - name: test
+      steps: [{custom/x: {name: say, input: {level: '{{variables.LEVEL}}', of: '{{revision}}'}}}]
+  variables: {LEVEL: info}
+""")
+    stack.wait_release("by-hand", 1, "succeeded")
+    first = repository.git("rev-parse", "HEAD")
+    second = repository.commit("second")
+    stack.wait_release("by-hand", 2, "succeeded")
+
+    def asked(number):
+        return [{i.key: i.value for i in r.custom.input} for r in stack.responder.asked if (r.pipeline, r.release) == ("by-hand", number)]
+    assert "by-hand/3 started" in stack.gantry("release", "start", "by-hand", "--revision", first[:8], "--variable", "LEVEL=debug").out
+    stack.wait_release("by-hand", 3, "succeeded")
+    stack.gantry("release", "start", "by-hand", "--ref", "main")
+    stack.wait_release("by-hand", 4, "succeeded")
+    assert (asked(3), asked(4)) == ([{"level": "debug", "of": first}], [{"level": "info", "of": second}])
+    for words, code, reason in ((("--variable", "LEVL=x"), 5, "no variable 'LEVL'"), (("--revision", "0123456"), 2, "all its 40 digits"),
+                                (("--ref", "nowhere"), 5, "no commit of refs/heads/nowhere"), (("--source", "lib", "--ref", "main"), 2, "no such source")):
+        refused = stack.gantry("release", "start", "by-hand", *words, check=False)
+        assert refused.code == code and reason in refused.err, refused.err
+
+
+def test_stop_wait_lets_what_runs_finish_and_retry_all_runs_everything_again(stack, apply):
+    responder = stack.responder
+    responder.held.add("long")
+    apply("stopped", "    - {name: test, steps: [{custom/x: {name: long}}]}\n    - {name: prod, steps: [{custom/x: {name: go}}]}\n")
+    eventually(lambda: responder.runs("stopped", 1, "long"), what="the action under way")
+    assert "is stopping" in stack.gantry("release", "stop", "stopped/1", "--wait", "--reason", "enough").out
+    assert stack.release("stopped", 1)["status"] == "in-progress"
+    responder.finish(next(r for r in responder.asked if r.pipeline == "stopped"))
+    stack.wait_release("stopped", 1, "stopped")
+    assert responder.runs("stopped", 1, "go") == 0 and not [r for r in responder.cancelled if r.pipeline == "stopped"]
+
+    responder.fails["breaks"] = 2
+    apply("again", "    - {name: test, steps: [{custom/x: {name: works}}, {custom/x: {name: breaks}}]}\n")
+    for words, runs in ((("--all",), (2, 2)), ((), (2, 3))):
+        stack.wait_release("again", 1, "failed")
+        stack.gantry("release", "retry", "again/1", "test", *words)
+        eventually(lambda: responder.runs("again", 1, "breaks") == runs[1], what="the stage again")
+        assert (responder.runs("again", 1, "works"), responder.runs("again", 1, "breaks")) == runs
+    stack.wait_release("again", 1, "succeeded")
+    assert stack.gantry("release", "retry", "again/1", "test", check=False).code == 5
