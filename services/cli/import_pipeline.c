@@ -66,9 +66,37 @@ static void write_mode(struct import_pipeline *p)
                                   : "superseded");
 }
 
+/* What the values of the pipeline's variables may take together: the names need some of it. */
+static size_t room_for_values(const struct import_pipeline *p)
+{
+    size_t names = 0, i;
+    json_t *in;
+
+    json_array_foreach(import_get(p->in, "variables"), i, in)
+    {
+        if (i < VARIABLES_MAX)
+            names += strlen(import_get_text(in, "name")) + 1;
+    }
+    return names < DEFINITION_VARIABLES_MAX ? DEFINITION_VARIABLES_MAX - names : 0;
+}
+
+/* CodePipeline takes 50 of 1,000 characters each. */
+static void shorten(struct import_pipeline *p, const char *key, char *value, size_t *room)
+{
+    if (strlen(value) > *room) {
+        *value = '\0';
+        NOTE(p, IMPORT_NEEDS, p->where,
+             "the default of the variable %s is left out, since all variables may take %d KiB "
+             "together: it is \"\" unless a release is started with --variable %s=...",
+             key, DEFINITION_VARIABLES_MAX / 1024, key);
+    }
+    *room -= strlen(value);
+}
+
 static void write_variables(struct import_pipeline *p)
 {
     json_t *variables = json_object(), *in;
+    size_t room = room_for_values(p);
     char key[160];
     size_t i;
 
@@ -89,6 +117,7 @@ static void write_variables(struct import_pipeline *p)
                  key, key);
         text = mem_strndup(value, 4000);
         import_clean(text);
+        shorten(p, key, text, &room);
         json_object_set_new(variables, key, json_string(text));
         json_object_set_new(p->variables, name, json_string(key));
         NOTE(p, IMPORT_KEPT, p->where, "variable %s", key);

@@ -137,6 +137,7 @@ int main(void)
         cmocka_unit_test(whatever_the_bytes_the_outcome_applies),
         cmocka_unit_test(each_rule_holds),
         cmocka_unit_test(what_is_no_pipeline_is_refused_with_file_line_and_reason),
+        cmocka_unit_test(variables_that_no_release_could_carry_lose_their_defaults),
         cmocka_unit_test(what_a_template_tells_is_filled_in),
         cmocka_unit_test(a_parameter_that_is_given_takes_the_placeholders_place),
         cmocka_unit_test(what_grows_or_goes_round_is_refused_at_once),

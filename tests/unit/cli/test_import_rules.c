@@ -378,6 +378,30 @@ void what_is_no_pipeline_is_refused_with_file_line_and_reason(void **state)
     "              Configuration:\n"                                                               \
     "                V: " value "\n"
 
+void variables_that_no_release_could_carry_lose_their_defaults(void **state)
+{
+    struct import_result result;
+    struct err err = {0};
+    struct buf text;
+    char *report;
+
+    (void)state;
+    buf_init(&text, 256 * 1024);
+    buf_adds(&text, "{'name':'p','variables':[");
+    for (int i = 0; i < 50; i++)
+        buf_addf(&text, "%s{'name':'v%d','defaultValue':'%01000d'}", i ? "," : "", i, i);
+    buf_adds(&text, "],'stages':[" SOURCE "," DO "]}");
+    assert_int_equal(run(&result, buf_cstr(&text), NULL, &err), 0);
+    report = import_report(&result);
+    assert_int_equal(import_count_definitions(result.yaml), 1);
+    assert_null(strstr(report, "the default of the variable v15 "));
+    assert_non_null(strstr(report, "the default of the variable v16 is left out, since all"));
+    assert_non_null(strstr(result.yaml, "    v49: \"\"\n"));
+    free(report);
+    import_result_release(&result);
+    buf_release(&text);
+}
+
 void what_a_template_tells_is_filled_in(void **state)
 {
     static const struct row told[] = {
