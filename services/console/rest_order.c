@@ -13,8 +13,10 @@
 void order_refuse(struct call *call, const char *path, const char *reason)
 {
     json_t *errors = json_pack("[{s:s, s:s}]", "path", path, "reason", reason);
+    char detail[512]; /* what people are shown, who know nothing of paths */
 
-    reply_problem(call->req, 422, "Unprocessable Content", reason, errors);
+    snprintf(detail, sizeof(detail), "%.100s: %s", path, reason);
+    reply_problem(call->req, 422, "Unprocessable Content", detail, errors);
 }
 
 bool call_id(struct call *call, const char *type, char out[ID_SIZE])
