@@ -168,6 +168,8 @@ static int try_once(struct cli *cli, const struct api_call *call, const char *bo
             loop_run_for(cli->loop, 1000, &attempt.done);
         *err = attempt.err;
         rc = reply->status ? 0 : -1;
+        if (!cli->json)
+            disarm_json(reply->json);
     }
     for (size_t i = 0; i < headers.count; i++)
         mem_wipe(headers.items[i], strlen(headers.items[i]));

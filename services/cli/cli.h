@@ -146,6 +146,8 @@ const struct json_t *jget(const struct json_t *object, const char *key);
 
 /* What came from others is shown as text: a control character could make the terminal lie. */
 void disarm_words(struct buf *text);
+/* The same of every text in a value; line ends and tabs stay. */
+void disarm_json(struct json_t *value);
 
 /* ---- kept_words.c ---- */
 

@@ -406,6 +406,9 @@ static void print_release(const struct cli *cli, const json_t *release)
     if (jnum(release, "rolledBackBy"))
         printf("  rolled back by itself, by release %lld\n",
                (long long)jnum(release, "rolledBackBy"));
+    if ((item = jget(release, "stop")))
+        printf("  stopped by %s (%s)%s%s\n", jstr(item, "by"), jstr(item, "mode"),
+               *jstr(item, "reason") ? ": " : "", jstr(item, "reason"));
     json_array_foreach(jget(release, "revisions"), i, item) printf(
         "  commit %s  %s\n", short_commit(jstr(item, "commit"), commit), jstr(item, "message"));
     json_array_foreach(jget(release, "artifacts"), i, item)

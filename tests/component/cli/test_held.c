@@ -23,6 +23,24 @@ static void expect(json_t *hold, const char *words)
     json_decref(hold);
 }
 
+static void what_could_make_a_terminal_lie_is_taken_out_of_every_text(void **state)
+{
+    json_t *value =
+        json_pack("{s:s, s:[{s:s}, s, i]}", "reason", "a\x1b[2J\nb\t\x7f", "lines", "line",
+                  "\xc2\x9b"
+                  "31mred \xe2\x80\xae turned \xe2\x81\xa6",
+                  "läuft 👍 – “so”", 7);
+    const json_t *lines = jget(value, "lines");
+
+    (void)state;
+    disarm_json(value);
+    disarm_json(NULL);
+    assert_string_equal(jstr(value, "reason"), "a [2J\nb\t ");
+    assert_string_equal(jstr(json_array_get(lines, 0), "line"), "  31mred     turned    ");
+    assert_string_equal(json_string_value(json_array_get(lines, 1)), "läuft 👍 – “so”");
+    json_decref(value);
+}
+
 static void every_hold_says_what_is_waited_for(void **state)
 {
     int64_t now = clock_now_ms();
@@ -108,6 +126,7 @@ static void votes_for_and_against_are_counted_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_could_make_a_terminal_lie_is_taken_out_of_every_text),
         cmocka_unit_test(every_hold_says_what_is_waited_for),
         cmocka_unit_test(a_window_says_when_it_opens_by_the_clock_here),
         cmocka_unit_test(a_check_says_its_last_answer_and_when_it_is_asked_again),
