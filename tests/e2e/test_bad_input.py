@@ -5,8 +5,10 @@ import http.client
 import json
 
 import pytest
+from confluent_kafka import Producer
 from pipelines import deployer_settings, environments, one_stage, pipeline
 from stack import Repository, eventually
+from topics import read_topic
 
 SECRET = "hush-hush-hush-hush"
 
@@ -132,3 +134,31 @@ def test_without_a_token_nothing_is_told_or_done(hooked):
     assert hooked.http("console", "/api/v1/pipelines/lib/releases", "POST", {}, token=viewer)[0] == 403
     assert hooked.http("console", "/api/v1/definitions/Pipeline/lib", "DELETE", token=viewer)[0] == 403
     assert hooked.http("approver", "/api/v1/tokens", token=viewer)[0] == 403
+
+
+JUNK = ["definition", "access", "source", "command", "event", "log", "notification", "promoter.state",
+        *(f"request.{kind}" for kind in ("build", "deploy", "custom", "approval")), *(f"result.{kind}" for kind in ("build", "deploy", "approval", "custom"))]
+NOBODYS = {"request.custom", "log", "notification", "promoter.state"}  # nobody of ours works it off: who follows it passes over it
+
+
+def test_what_cannot_be_decoded_is_put_aside_with_the_reason_and_everything_goes_on(hooked, repository):
+    producer = Producer({"bootstrap.servers": hooked.kafka})
+    for topic in JUNK:
+        for value in (b"\xff\xff nonsense", b"\x0a\x7fshort"):
+            for partition in range(hooked.partitions):  # whichever `lib` is in
+                producer.produce(f"{hooked.prefix}.{topic}.v1", value, b"lib", partition=partition)
+    producer.flush()
+    repository.commit("after the nonsense")
+    hooked.wait_release("lib", 2, "succeeded")
+
+    def aside():
+        return [(r.headers["gantry_topic"], r.headers["gantry_partition"], r.headers["gantry_offset"], r.value, r.headers["gantry_reason"])
+                for r in read_topic(hooked, "deadletter")]
+    wanted = 2 * hooked.partitions * (len(JUNK) - len(NOBODYS))
+    eventually(lambda: len(aside()) >= wanted, what=f"{wanted} dead letters")
+    assert {topic.removeprefix(f"{hooked.prefix}.").removesuffix(".v1") for topic, *_ in aside()} == set(JUNK) - NOBODYS
+    assert len({place[:3] for place in aside()}) == len(aside()) == wanted, "each once"
+    assert {value for *_, value, _ in aside()} == {b"\xff\xff nonsense", b"\x0a\x7fshort"} and all(reason for *_, reason in aside())
+    repository.commit("and again")
+    hooked.wait_release("lib", 3, "succeeded")
+    assert hooked.gantry("audit", "verify").code == 0
