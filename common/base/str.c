@@ -239,3 +239,27 @@ int str_to_size(const char *s, uint64_t *bytes)
     *bytes = value;
     return 0;
 }
+
+/* The bytes of a character that is not shown as itself; 0: another one. */
+static size_t hidden_bytes(const unsigned char *c)
+{
+    if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) /* U+0080 to U+009F: one is ESC [ */
+        return 2;
+    if (c[0] == 0xe2 && ((c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) || /* U+202A to U+202E */
+                         (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9)))  /* U+2066 to U+2069 */
+        return 3;
+    return (*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f;
+}
+
+void str_disarm(char *text)
+{
+    char *to = text;
+
+    while (*text) {
+        size_t hidden = hidden_bytes((const unsigned char *)text);
+
+        *to++ = hidden ? '?' : *text;
+        text += hidden ? hidden : 1;
+    }
+    *to = '\0';
+}

@@ -28,6 +28,10 @@ bool str_is_name(const char *s);
 /* True for valid UTF-8 without NUL. */
 bool str_is_utf8(const char *s, size_t len);
 
+/* Makes text of others, valid UTF-8, fit to be shown: what could steer a terminal or turn the order
+ * of what is shown around (controls but line ends and tabs, directional overrides) becomes '?'. */
+void str_disarm(char *text);
+
 /* The candidate (ended by NULL) that `s` is most likely a misspelling of, or NULL where none is
  * near.
  */

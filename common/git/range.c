@@ -68,7 +68,8 @@ static void add_person(struct range_job *job, const char *email)
     strv_add(&job->range.people, lower);
 }
 
-/* Cut at a character's border; what is no UTF-8, or a control character, becomes '?'. */
+/* Cut at a character's border; what is no UTF-8, and what str_disarm() does not let pass, becomes
+ * '?'. */
 static void copy_text(char *out, size_t size, const char *text, bool one_line)
 {
     size_t n = 0;
@@ -77,8 +78,7 @@ static void copy_text(char *out, size_t size, const char *text, bool one_line)
         size_t len = 1;
         while (len < 4 && (text[len] & 0xc0) == 0x80)
             len++;
-        const bool good = str_is_utf8(text, len) &&
-                          (!iscntrl((unsigned char)*text) || *text == '\n' || *text == '\t');
+        const bool good = str_is_utf8(text, len);
         if (n + len >= size)
             break;
         if (good)
@@ -89,6 +89,7 @@ static void copy_text(char *out, size_t size, const char *text, bool one_line)
         text += good ? len : 1;
     }
     out[n] = '\0';
+    str_disarm(out);
 }
 
 static void set_message(struct range_job *job, const char *text)

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "services/cli/cli.h"
 
 #define MINUTE_MS INT64_C(60000)
@@ -133,18 +134,6 @@ void answer_words(const json_t *check, struct buf *out)
                  span(jnum(check, "askAgainMs") - clock_now_ms(), text));
 }
 
-/* C1 controls, of which one begins a sequence as ESC [ does, and what turns the order of text
- * around: the bytes that the character takes; 0: another one. */
-static size_t hidden_bytes(const unsigned char *c)
-{
-    if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
-        return 2;
-    if (c[0] == 0xe2 && ((c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) ||
-                         (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9)))
-        return 3;
-    return (*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f;
-}
-
 void disarm_json(struct json_t *value)
 {
     json_t *item;
@@ -152,13 +141,10 @@ void disarm_json(struct json_t *value)
     size_t i;
 
     if (json_is_string(value)) {
-        size_t len = json_string_length(value);
-        char *text = mem_dup(json_string_value(value), len + 1);
+        char *text = mem_strdup(json_string_value(value));
 
-        for (i = 0; i < len; i++)
-            for (size_t n = hidden_bytes((unsigned char *)text + i); n > 0; n--)
-                text[i + n - 1] = ' ';
-        json_string_setn(value, text, len);
+        str_disarm(text);
+        json_string_set(value, text);
         free(text);
     }
     json_array_foreach(value, i, item) disarm_json(item);

@@ -130,6 +130,7 @@ static void take_message(struct push *push, const json_t *commit)
     while (*message == '\n')
         message++;
     copy(push->subject, sizeof(push->subject), message, "\r\n");
+    str_disarm(push->subject);
 }
 
 /* ---- paths ---- */
@@ -272,6 +273,7 @@ static void take_pusher(struct push *push, const json_t *root)
     for (size_t i = 0; i < sizeof(candidates) / sizeof(candidates[0]); i++) {
         if (candidates[i][0]) {
             copy(push->pusher, sizeof(push->pusher), candidates[i], "\r\n");
+            str_disarm(push->pusher);
             return;
         }
     }

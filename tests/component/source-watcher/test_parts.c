@@ -124,6 +124,18 @@ static void a_long_subject_is_cut_between_characters(void **state)
     buf_release(&json);
 }
 
+static void what_could_steer_a_terminal_is_taken_out_of_what_is_shown(void **state)
+{
+    (void)state;
+    parse(FORGE_GITHUB,
+          "{\"ref\":\"refs/heads/main\",\"before\":\"" A "\",\"after\":\"" B
+          "\",\"repository\":{\"url\":\"https://git.example/a/"
+          "b\"},\"pusher\":{\"name\":\"k\\u001bim\"},"
+          "\"commits\":[{\"id\":\"" B "\",\"message\":\"\\u001b[2Ja \\u202eb\\nc\"}]}");
+    assert_string_equal(push.subject, "?[2Ja ?b");
+    assert_string_equal(push.pusher, "k?im");
+}
+
 #define TOUCHING(id, files)                                                                        \
     "{\"id\":\"" id "\",\"message\":\"m\"," PEOPLE("a@x", "c@x") "," files "}"
 
@@ -487,6 +499,7 @@ int main(void)
         cmocka_unit_test(a_deleted_branch_has_no_after),
         cmocka_unit_test(every_url_of_the_repository_is_taken),
         cmocka_unit_test(a_long_subject_is_cut_between_characters),
+        cmocka_unit_test(what_could_steer_a_terminal_is_taken_out_of_what_is_shown),
         cmocka_unit_test(paths_are_whole_only_if_every_commit_names_its_own),
         cmocka_unit_test(paths_of_a_payload_are_bounded),
         cmocka_unit_test(a_tag_is_its_commit_where_the_payload_names_it),

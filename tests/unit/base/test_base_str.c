@@ -332,6 +332,34 @@ static void a_misspelt_word_finds_the_nearest_known_one(void **state)
     }
 }
 
+static void what_would_not_be_shown_as_itself_becomes_a_question_mark(void **state)
+{
+    static const char *const rows[][2] = {
+        {"", ""},
+        {"läuft 👍 – “so”\n\tund so", "läuft 👍 – “so”\n\tund so"},
+        {"a\x1b[2J\rb\x7f", "a?[2J?b?"},
+        {"\xc2\x9b"
+         "2J \xc2\xa0",
+         "?2J \xc2\xa0"},
+        {"\xe2\x80\xae"
+         "a\xe2\x81\xa9",
+         "?a?"},
+        {"\xe2\x80\xa9\xe2\x80\xaf\xe2\x81\xa5\xe2\x81\xaa",
+         "\xe2\x80\xa9\xe2\x80\xaf\xe2\x81\xa5\xe2\x81\xaa"},
+        {"\xe2\x80", "\xe2\x80"},
+        {"\xc2", "\xc2"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char text[64];
+
+        snprintf(text, sizeof(text), "%s", rows[i][0]);
+        str_disarm(text);
+        assert_string_equal(text, rows[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +373,7 @@ int main(void)
         cmocka_unit_test(durations_need_a_unit),
         cmocka_unit_test(sizes_know_decimal_and_binary_units),
         cmocka_unit_test(a_misspelt_word_finds_the_nearest_known_one),
+        cmocka_unit_test(what_would_not_be_shown_as_itself_becomes_a_question_mark),
         cmocka_unit_test(lists_grow_split_sort_and_know_what_they_hold),
     };
 
