@@ -306,7 +306,7 @@ byte known_epoch;
 #define epoch_of(p) 0
 #endif
 
-/* Appends what `cause` causes. [decide.c append_decision, decide.c making_init] */
+/* Appends what `cause` causes. [decide.c append_decision, decide.c making_new] */
 inline append(p, cause)
 {
 #if WRONG == WATERMARK_EARLY
@@ -343,7 +343,7 @@ inline confirm(p)
     flights[p]--
 }
 
-/* [confirm.c counted] */
+/* [confirm.c counted, confirm.c counted_as_kept] */
 inline read_ledger(p)
 {
     if
@@ -535,7 +535,7 @@ proctype promoter(bit p)
         published = published | (1 << pub[p]); pub[p]++; settle(p); }
 
 #if WRONG == PUBLISHED_UNREAD
-    /* [publish.c publish_add] */
+    /* [publish.c publish_add, publish.c publish_add_records] */
     :: d_step { phase[p] == RUNNING && flights[p] > 0 && told_b == NONE ->
         told_b = next[p] - 1; told_c = flight[2 * p]; }
 #endif
