@@ -52,6 +52,15 @@ bool str_is_name(const char *s)
     return len > 0;
 }
 
+bool str_is_image(const char *s)
+{
+    static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "._-:/@";
+    size_t len = strspn(s, chars);
+
+    return len > 0 && len <= STR_IMAGE_MAX && !s[len] && !strchr("._-:/@", *s) && !strstr(s, "//");
+}
+
 /* Length of the well-formed sequence (Unicode 15, table 3-7) at `s`, or 0. */
 static size_t utf8_sequence(const unsigned char *s, size_t len)
 {

@@ -25,6 +25,11 @@ bool str_glob_path(const char *pattern, const char *path);
 #define STR_NAME_MAX 63
 bool str_is_name(const char *s);
 
+/* What a container's engine takes for an image, tag or digest allowed; which registry a short name
+ * means is the engine's to say. */
+#define STR_IMAGE_MAX 400
+bool str_is_image(const char *s);
+
 /* True for valid UTF-8 without NUL. */
 bool str_is_utf8(const char *s, size_t len);
 

@@ -242,3 +242,8 @@ void batch_release(struct batch *batch)
     free(batch->builds);
     *batch = (struct batch){0};
 }
+
+bool batch_image_is_curated(const char *image)
+{
+    return str_starts(image, "aws/codebuild/");
+}

@@ -46,4 +46,7 @@ struct batch {
 void batch_expand(const struct buildspec *spec, struct batch *out);
 void batch_release(struct batch *batch);
 
+/* One of those that CodeBuild has by itself (aws/codebuild/standard:7.0): no registry has it. */
+bool batch_image_is_curated(const char *image);
+
 #endif

@@ -1,6 +1,5 @@
 #include "definition/syntax.h"
 
-#include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -190,15 +189,11 @@ const char *syntax_image(const char *text)
     return NULL;
 }
 
-/* What an engine takes; which registry a short name means is the engine's to say. */
 const char *syntax_build_image(const char *text)
 {
-    size_t len = strlen(text);
-
     if (strstr(text, "{{"))
         return "an image is written out, without {{names}}";
-    if (len > 400 || !isalnum((unsigned char)text[0]) || strstr(text, "//") ||
-        text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:/@")])
+    if (!str_is_image(text))
         return "expected an image, such as debian:12 or registry.example/ci/maven@sha256:...";
     return NULL;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "buildspec/batch.h"
 #include "services/cli/import_pipeline.h"
 
 #define ENV_MAX       200
@@ -336,20 +337,44 @@ static void add_buildspec(struct import_pipeline *p, const struct import_action 
     json_object_set_new(body, "buildspec", json_string(path));
 }
 
-static void note_project(struct import_pipeline *p, const struct import_action *a)
+/* What the commands ran in. Only builders of some drivers give a build that (docs/builder.md). */
+static void add_place(struct import_pipeline *p, const struct import_action *a, json_t *body)
 {
     const json_t *environment = project_part(a, "Environment");
     const char *image = import_get_text(environment, "Image");
+    const char *login =
+        import_get_text(json_object_get(environment, "RegistryCredential"), "Credential");
+    bool is_curated = batch_image_is_curated(image);
 
-    if (*image)
+    if (*image && !is_curated && str_is_image(image)) {
+        json_object_set_new(body, "build-image", json_string(image));
         NOTE(p, IMPORT_NEEDS, a->where,
-             "ran in the image %.200s: here a build has the tools of the builder's machine; "
-             "install there what the buildspec uses",
+             "runs in the image %.200s, which takes a builder whose driver is docker or "
+             "kubernetes; for another, delete `build-image:` and install what the buildspec uses "
+             "on its machine",
              image);
-    if (str_eq(import_get_text(environment, "PrivilegedMode"), "true"))
-        NOTE(p, IMPORT_CHANGED, a->where,
-             "not privileged: images are built with buildah, not with docker build "
-             "(docs/builder.md)");
+    } else if (*image) {
+        NOTE(p, IMPORT_NEEDS, a->where,
+             "ran in the image %.200s, which %s and is left out: install what the buildspec uses "
+             "on the builder's machine, or name an image that has it with `build-image:`",
+             image, is_curated ? "can be pulled inside AWS alone" : "is no image's name");
+    }
+    if (*login)
+        NOTE(p, IMPORT_NEEDS, a->where,
+             "its image was pulled with the login '%.200s': give that registry's login to the "
+             "builder (builder.registry-login)",
+             login);
+    if (!str_eq(import_get_text(environment, "PrivilegedMode"), "true"))
+        return;
+    json_object_set_new(body, "privileged", json_true());
+    NOTE(p, IMPORT_NEEDS, a->where,
+         "is privileged, which takes a builder whose driver is docker and that allows it "
+         "(builder.docker-privileged); for another, delete `privileged:`: in the sandbox docker "
+         "build and docker push work without (docs/builder.md)");
+}
+
+static void note_project(struct import_pipeline *p, const struct import_action *a)
+{
     if (json_object_get(a->project, "VpcConfig"))
         NOTE(p, IMPORT_NEEDS, a->where,
              "ran in a VPC: give the builder a place in that network if the build needs it");
@@ -395,6 +420,7 @@ static void add_codebuild(struct import_pipeline *p, const struct import_action 
     add_batch(p, a, body);
     if (a->image)
         json_object_set_new(body, "image", json_string(a->image));
+    add_place(p, a, body);
     add_size(p, a, body);
     if (import_minutes(*own ? own : import_get_text(a->project, "TimeoutInMinutes"), 1,
                        WEEK_MINUTES, minutes))

@@ -160,6 +160,26 @@ static void names_are_lower_case_letters_digits_and_dashes(void **state)
     assert_false(str_is_name(longest));
 }
 
+static void images_are_what_an_engine_takes(void **state)
+{
+    static const char *const good[] = {"debian", "debian:12", "registry.example:5000/ci/Maven:3.9",
+                                       "r.example/a@sha256:00"};
+    static const char *const bad[] = {"",     "-debian", "/debian",   ":12",   "debian 12",
+                                      "a//b", "a\nb",    "x:{{tag}}", "a?b=c", "a\xc3\xa9"};
+    char longest[STR_IMAGE_MAX + 2];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        assert_true(str_is_image(good[i]));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(str_is_image(bad[i]));
+    memset(longest, 'a', sizeof(longest));
+    longest[STR_IMAGE_MAX + 1] = '\0';
+    assert_false(str_is_image(longest));
+    longest[STR_IMAGE_MAX] = '\0';
+    assert_true(str_is_image(longest));
+}
+
 static void only_well_formed_utf8_passes(void **state)
 {
     static const struct {
@@ -368,6 +388,7 @@ int main(void)
         cmocka_unit_test(two_stars_of_a_path_are_any_number_of_folders),
         cmocka_unit_test(a_hostile_glob_does_not_explode),
         cmocka_unit_test(names_are_lower_case_letters_digits_and_dashes),
+        cmocka_unit_test(images_are_what_an_engine_takes),
         cmocka_unit_test(only_well_formed_utf8_passes),
         cmocka_unit_test(numbers_are_whole_strings_in_range),
         cmocka_unit_test(durations_need_a_unit),

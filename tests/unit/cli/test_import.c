@@ -139,6 +139,7 @@ int main(void)
         cmocka_unit_test(what_is_no_pipeline_is_refused_with_file_line_and_reason),
         cmocka_unit_test(variables_that_no_release_could_carry_lose_their_defaults),
         cmocka_unit_test(what_a_template_tells_is_filled_in),
+        cmocka_unit_test(what_a_project_ran_in_is_taken_over),
         cmocka_unit_test(a_parameter_that_is_given_takes_the_placeholders_place),
         cmocka_unit_test(what_grows_or_goes_round_is_refused_at_once),
         cmocka_unit_test(texts_that_mean_something_to_gantry_are_made_harmless),

@@ -451,6 +451,42 @@ void what_a_template_tells_is_filled_in(void **state)
     }
 }
 
+#define PROJECT(environment)                                                                       \
+    "{'Resources':{'Proj':{'Type':'AWS::CodeBuild::Project','Properties':{'Environment':"          \
+    "{" environment "}}},'Pipe':{'Type':'AWS::CodePipeline::Pipeline','Properties':" PIPELINE(     \
+        SOURCE "," STAGE("B",                                                                      \
+                         ACTION("Build", "CodeBuild", "Make",                                      \
+                                CONFIG("'ProjectName':{'Ref':'Proj'}") INPUT("s")),                \
+                         ""),                                                                      \
+        "") "}}}"
+
+void what_a_project_ran_in_is_taken_over(void **state)
+{
+    static const struct row ran[] = {
+        {"an image", PROJECT("'Image':'r.example/ci/maven:3.9'"),
+         "build-image: \"r.example/ci/maven:3.9\"\n",
+         "runs in the image r.example/ci/maven:3.9, which", "privileged"},
+        {"an image of the template", PROJECT("'Image':{'Fn::Sub':'${AWS::AccountId}.x/ci:1'}"),
+         "build-image: \"placeholder-aws-accountid.x/ci:1\"\n", NULL, NULL},
+        {"an image with a digest and a login",
+         PROJECT("'Image':'r.example/a@sha256:00','RegistryCredential':{'Credential':'hub'}"),
+         "build-image: \"r.example/a@sha256:00\"\n", "pulled with the login 'hub'", NULL},
+        {"CodeBuild's own image", PROJECT("'Image':'aws/codebuild/standard:7.0'"),
+         "buildspec: buildspec.yml\n",
+         "aws/codebuild/standard:7.0, which can be pulled inside AWS alone and is left out",
+         "build-image: "},
+        {"what is no image", PROJECT("'Image':'-v /:/host debian'"), NULL,
+         "which is no image's name and is left out", "build-image: "},
+        {"a privileged project", PROJECT("'PrivilegedMode':true"), "privileged: true\n",
+         "is privileged, which takes a builder", "build-image"},
+        {"one that is not", PROJECT("'PrivilegedMode':false"), NULL, NULL, "privileged"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(ran); i++)
+        check(&ran[i]);
+}
+
 void a_parameter_that_is_given_takes_the_placeholders_place(void **state)
 {
     struct strv parameters = {0};
