@@ -42,6 +42,15 @@ static void set_size(const char *compute_type, Gantry__V1__BatchBuild *m)
     }
 }
 
+static void set_place(const struct batch_build *build, Gantry__V1__BatchBuild *m)
+{
+    m->image = mem_strdup(build->image ? build->image : "");
+    if (build->privileged != BUILDSPEC_UNSET) {
+        m->privilege_case = GANTRY__V1__BATCH_BUILD__PRIVILEGE_PRIVILEGED;
+        m->privileged = build->privileged == BUILDSPEC_YES;
+    }
+}
+
 static void set_env(const struct batch_build *build, Gantry__V1__BatchBuild *m)
 {
     m->env = build->env_count ? mem_alloc(build->env_count * sizeof(*m->env)) : NULL;
@@ -71,6 +80,7 @@ static Gantry__V1__BatchPlan *plan_of(const struct batch *batch)
         m->ignore_failure = build->ignore_failure;
         set_env(build, m);
         set_size(build->compute_type, m);
+        set_place(build, m);
         m->n_depend_on = build->depend_count;
         m->depend_on =
             build->depend_count ? mem_alloc(build->depend_count * sizeof(*m->depend_on)) : NULL;
@@ -80,7 +90,7 @@ static Gantry__V1__BatchPlan *plan_of(const struct batch *batch)
     return plan;
 }
 
-/* A line of the log a build; what its env says and nothing here does is told, too. */
+/* A line of the log a build. */
 static void tell(struct build *build, const struct batch *batch, size_t at)
 {
     const struct batch_build *b = &batch->builds[at];
@@ -90,18 +100,13 @@ static void tell(struct build *build, const struct batch *batch, size_t at)
         buf_addf(&line, "%s%s", i ? ", " : ", after ", batch->builds[b->depend_on[i]].identifier);
     if (b->buildspec)
         buf_addf(&line, ", %s", b->buildspec);
+    if (b->image)
+        buf_addf(&line, ", image %.200s", b->image);
+    if (b->privileged != BUILDSPEC_UNSET)
+        buf_adds(&line, b->privileged == BUILDSPEC_YES ? ", privileged" : ", not privileged");
     if (b->ignore_failure)
         buf_adds(&line, ", its failure is ignored");
     build_mark(build, "Build %s%s", b->identifier, buf_cstr(&line));
-    if (b->image)
-        build_mark(build,
-                   "Build %s: the image %.200s is not used: a build has the tools of the builder's "
-                   "machine",
-                   b->identifier, b->image);
-    if (b->privileged == BUILDSPEC_YES)
-        build_mark(build,
-                   "Build %s: privileged-mode is not given: docker build and push work without",
-                   b->identifier);
     buf_release(&line);
 }
 
@@ -135,4 +140,58 @@ void batch_answer(struct build *build)
     build->batch = NULL;
     build_mark(build, "%s", reason);
     build_fail(build, PHASE_DOWNLOAD_SOURCE, reason, NULL, 0);
+}
+
+/* ---- what a build of a batch runs in ---- */
+
+static bool says_privileged(const Gantry__V1__BuildSpec *spec)
+{
+    return spec->batch_privilege_case == GANTRY__V1__BUILD_SPEC__BATCH_PRIVILEGE_BATCH_PRIVILEGED;
+}
+
+/* Why the image that it names is not used; NULL: it is, or it names none. */
+static const char *why_no_image(const struct build *build)
+{
+    const struct build_driver_ops *ops = build->env->driver->ops;
+    const char *image = build->request->build->batch_image;
+    if (str_empty(image))
+        return NULL;
+    if (!ops->why_no_image && batch_image_is_curated(image))
+        return "it can be pulled inside AWS alone";
+    return ops->why_no_image;
+}
+
+static const char *why_unprivileged(const struct build *build)
+{
+    const Gantry__V1__BuildSpec *spec = build->request->build;
+    return says_privileged(spec) && spec->batch_privileged
+               ? build->env->driver->ops->why_unprivileged
+               : NULL;
+}
+
+int batch_wish(const struct build *build, struct build_wish *wish, struct err *err)
+{
+    const Gantry__V1__BuildSpec *spec = build->request->build;
+    wish->image = spec->build_image;
+    wish->privileged = spec->privileged;
+    if (!str_empty(spec->batch_image) && !why_no_image(build))
+        wish->image = spec->batch_image;
+    if (says_privileged(spec) && !why_unprivileged(build))
+        wish->privileged = spec->batch_privileged;
+    if (wish->image[0] && !str_is_image(wish->image))
+        return err_set(err, ERR_INVALID,
+                       "'%.200s' is no image to run commands in; one is called debian:12 or "
+                       "registry.example/ci/maven:3.9",
+                       wish->image);
+    return 0;
+}
+
+void batch_tell_left_out(struct build *build)
+{
+    const char *no_image = why_no_image(build), *unprivileged = why_unprivileged(build);
+    if (no_image)
+        build_mark(build, "The batch's image %.200s is not used: %s",
+                   build->request->build->batch_image, no_image);
+    if (unprivileged)
+        build_mark(build, "The batch's privileged-mode is not given: %s", unprivileged);
 }

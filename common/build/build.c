@@ -259,6 +259,8 @@ static int take_place(struct build *build, struct err *err)
     if (spec->memory_bytes)
         wish.limits.memory_bytes = spec->memory_bytes;
     wish.limits.cpu = spec->cpu;
+    if (batch_wish(build, &wish, err) < 0)
+        return -1;
     if ((!str_empty(spec->service_account) || spec->n_node_selector) &&
         !str_eq(driver->ops->name, "kubernetes"))
         return err_set(err, ERR_INVALID,
@@ -329,6 +331,7 @@ void build_begin(struct build *build)
         return;
     }
     log_file_open(build);
+    batch_tell_left_out(build);
     phase_end(build, "SUCCEEDED", "");
     begin_source(build);
 }

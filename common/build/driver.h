@@ -54,8 +54,10 @@ struct build_paths {
 /* What a place is asked for; valid during take(). */
 struct build_wish {
     struct build_limits limits;
-    const struct Gantry__V1__ActionRequest *request; /* build image, privileged ... */
-    const char *run_id;                              /* unique with `attempt`: for names */
+    const char *image; /* that the commands run in; "": the driver's own */
+    bool privileged;
+    const struct Gantry__V1__ActionRequest *request;
+    const char *run_id; /* unique with `attempt`: for names */
     uint32_t attempt;
 };
 
@@ -118,6 +120,9 @@ struct build_place {
 struct build_driver_ops {
     const char *name; /* sandbox, docker, kubernetes */
     bool users;       /* commands can run as other users than root (script.users) */
+    /* Why what a build of a batch says about its image, and about being privileged, is left out, as
+     * a clause for its log; the wish has it then as the action says. NULL: it is not. */
+    const char *why_no_image, *why_unprivileged;
     /* Where below `dir` image tools keep layers, so that a folder put there before open() is what
      * they find, and what they leave can be moved away once no process is left. NULL: elsewhere. */
     const char *layers;

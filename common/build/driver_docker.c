@@ -102,15 +102,16 @@ static int check_wish(const struct docker_driver *driver, const struct build_wis
                       struct err *err)
 {
     const Gantry__V1__BuildSpec *spec = wish->request->build;
-    if (spec->privileged && !driver->privileged)
+    if (wish->privileged && !driver->privileged)
         return err_set(err, ERR_INVALID,
-                       "'privileged: true' is not allowed on this builder: such a build is root of "
-                       "the engine's machine (builder.docker-privileged)");
+                       "'privileged: true' is not allowed on this builder, nor is a batch's "
+                       "'privileged-mode': such a build is root of the engine's machine "
+                       "(builder.docker-privileged)");
     if (str_empty(spec->buildspec))
         return err_set(err, ERR_INVALID,
                        "'dockerfile:' is built by builders whose driver is sandbox; on this one, a "
                        "buildspec with 'docker build' and 'privileged: true' does it");
-    if (str_empty(spec->build_image) && str_empty(driver->image))
+    if (str_empty(wish->image) && str_empty(driver->image))
         return err_set(err, ERR_INVALID,
                        "the action has no 'build-image:' to run in, and this builder has none for "
                        "such (builder.docker-image)");
@@ -136,7 +137,6 @@ static int take(struct build_driver *base, const struct build_wish *wish, struct
                 struct err *err)
 {
     struct docker_driver *driver = (struct docker_driver *)base;
-    const char *asked = wish->request->build->build_image;
     char id[ID_SIZE];
     if (check_wish(driver, wish, err) < 0)
         return -1;
@@ -149,12 +149,12 @@ static int take(struct build_driver *base, const struct build_wish *wish, struct
     struct docker_place *place = mem_alloc(sizeof(*place));
     place->driver = driver;
     place->dir = dir;
-    place->image = mem_strdup(str_empty(asked) ? driver->image : asked);
+    place->image = mem_strdup(str_empty(wish->image) ? driver->image : wish->image);
     place->name = mem_printf("gantry-build-%s", id);
     place->run_id = mem_strdup(wish->run_id);
     place->pipeline = mem_strdup(wish->request->pipeline);
     place->limits = wish->limits;
-    place->privileged = wish->request->build->privileged;
+    place->privileged = wish->privileged;
     place->transfer.fd = -1;
     buf_init(&place->held, 1024);
     buf_init(&place->before, 4096);

@@ -129,24 +129,23 @@ static void on_settle(void *arg)
 
 /* ---- a place ---- */
 
-static const char *image_of(const struct kubernetes_driver *driver,
-                            const struct Gantry__V1__BuildSpec *spec)
+static const char *image_of(const struct kubernetes_driver *driver, const struct build_wish *wish)
 {
-    return str_empty(spec->build_image) ? driver->conf.image : spec->build_image;
+    return str_empty(wish->image) ? driver->conf.image : wish->image;
 }
 
 static int check_wish(const struct kubernetes_driver *driver, const struct build_wish *wish,
                       const char *name, struct err *err)
 {
-    if (wish->request->build->privileged)
+    if (wish->privileged)
         return err_set(err, ERR_INVALID,
-                       "'privileged: true' is not supported by the kubernetes driver: a build's "
-                       "container never has more rights than its user");
+                       "'privileged: true' is not supported by the kubernetes driver: %s",
+                       ops.why_unprivileged);
     if (str_empty(wish->request->build->buildspec))
         return err_set(err, ERR_INVALID,
                        "'dockerfile:' is built by builders whose driver is sandbox; on this one, a "
                        "buildspec with a tool that needs no privileges, such as kaniko, does it");
-    if (str_empty(image_of(driver, wish->request->build)))
+    if (str_empty(image_of(driver, wish)))
         return err_set(err, ERR_INVALID,
                        "no image to build in: the action has no 'build-image:' and the builder no "
                        "builder.kubernetes.image");
@@ -179,7 +178,7 @@ static int take(struct build_driver *base, const struct build_wish *wish, struct
     place->run_id = mem_strdup(wish->run_id);
     place->attempt = wish->attempt;
     place->timeout_ms = wish->request->timeout_ms;
-    place->image = mem_strdup(image_of(driver, spec));
+    place->image = mem_strdup(image_of(driver, wish));
     place->service_account = mem_strdup(
         str_empty(spec->service_account) ? driver->conf.service_account : spec->service_account);
     for (size_t i = 0; i < driver->node_selector.count && !spec->n_node_selector; i++)
@@ -493,6 +492,9 @@ static void free_driver(struct build_driver *base)
 }
 
 static const struct build_driver_ops ops = {.name = "kubernetes",
+                                            .why_unprivileged =
+                                                "a build's container never has more rights than "
+                                                "its user",
                                             .take = take,
                                             .base_env = base_env,
                                             .open = open_place,

@@ -43,14 +43,14 @@ static int take(struct build_driver *base, const struct build_wish *wish, struct
                                           .processes = wish->limits.processes,
                                           .disk_bytes = wish->limits.disk_bytes,
                                           .free_disk_bytes = wish->limits.free_disk_bytes};
-    if (wish->request->build->privileged)
+    if (wish->privileged)
         return err_set(err, ERR_INVALID,
                        "'privileged: true' is not supported by the sandbox driver");
-    if (wish->request->build->build_image[0])
+    if (wish->image[0])
         return err_set(err, ERR_INVALID,
                        "'build-image: %s': the sandbox driver has no images, its commands see the "
                        "builder's own system; a builder with another driver runs it",
-                       wish->request->build->build_image);
+                       wish->image);
     struct sandbox *box = sandbox_take(driver->pool, &limits, err);
     if (!box)
         return -1;
@@ -200,22 +200,25 @@ static void free_driver(struct build_driver *base)
     free(base);
 }
 
-static const struct build_driver_ops ops = {.name = "sandbox",
-                                            .users = true,
-                                            .layers = "build/" STORAGE,
-                                            .take = take,
-                                            .base_env = base_env,
-                                            .open = open_shell,
-                                            .run = run,
-                                            .export_variables = export_variables,
-                                            .exported = exported,
-                                            .read_file = read_file,
-                                            .stop = stop,
-                                            .usage = usage,
-                                            .resume = resume,
-                                            .drain = drain,
-                                            .free = free_place,
-                                            .free_driver = free_driver};
+static const struct build_driver_ops ops = {
+    .name = "sandbox",
+    .users = true,
+    .why_no_image = "a build has the tools of the builder's machine",
+    .why_unprivileged = "docker build and push work without",
+    .layers = "build/" STORAGE,
+    .take = take,
+    .base_env = base_env,
+    .open = open_shell,
+    .run = run,
+    .export_variables = export_variables,
+    .exported = exported,
+    .read_file = read_file,
+    .stop = stop,
+    .usage = usage,
+    .resume = resume,
+    .drain = drain,
+    .free = free_place,
+    .free_driver = free_driver};
 
 /* ---- what image tools find in every sandbox ---- */
 

@@ -176,6 +176,10 @@ int spec_load(struct build *build, struct err *err);
 /* The source is there, and the plan of its buildspec's batch is the answer: ends the build. */
 void batch_answer(struct build *build);
 void batch_plan_free(Gantry__V1__BatchPlan *plan); /* NULL accepted */
+/* The wish's image and whether it is privileged: as the action says, and over that what a build of
+ * a batch says as far as the driver has it. */
+int batch_wish(const struct build *build, struct build_wish *wish, struct err *err);
+void batch_tell_left_out(struct build *build); /* in its log: what the driver has not */
 /* The identifier of a build of a batch; NULL: it is none. */
 const char *batch_identifier(const struct build *build);
 

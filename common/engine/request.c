@@ -62,6 +62,11 @@ static void set_build(struct asking *ask, Gantry__V1__BuildSpec *m)
         m->cpu = build->cpu;
     if (build->memory_bytes)
         m->memory_bytes = build->memory_bytes;
+    m->batch_image = plan_string(plan, build->image);
+    if (build->privilege_case == GANTRY__V1__BATCH_BUILD__PRIVILEGE_PRIVILEGED) {
+        m->batch_privilege_case = GANTRY__V1__BUILD_SPEC__BATCH_PRIVILEGE_BATCH_PRIVILEGED;
+        m->batch_privileged = build->privileged;
+    }
 }
 
 static void ask_build(struct asking *ask)

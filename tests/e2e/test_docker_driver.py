@@ -53,6 +53,11 @@ cache: {key: 'of-$OF', paths: ['kept/**/*']}
     "fine.yml": "version: 0.2\nphases: {build: {commands: ['echo fine; test ! -e /var/run/docker.sock', "
                 "'if mount -t tmpfs none /mnt 2>/dev/null; then exit 3; fi']}}\n",
     "root.yml": "version: 0.2\nphases: {build: {commands: ['test -S /var/run/docker.sock -a -w /var/run/docker.sock', echo there]}}\n",
+    "batch.yml": "version: 0.2\nbatch:\n  build-list:\n"
+                 "    - {identifier: other, env: {image: 'gantry-test/other:1'}}\n"
+                 "    - {identifier: curated, env: {image: 'aws/codebuild/standard:7.0'}}\n"
+                 "    - {identifier: root, buildspec: root.yml, env: {privileged-mode: true}}\n"
+                 "phases: {build: {commands: ['echo in $CODEBUILD_BUILD_IMAGE; test ! -e /var/run/docker.sock']}}\n",
     "separate.yml": "version: 0.1\nphases: {build: {commands: [cd sub, 'pwd']}}\n",
 }
 
@@ -199,6 +204,22 @@ def test_privileges_are_refused_unless_the_builder_allows_them(make_stack, stack
     allowing = make_stack(settings=settings(engine, **{"docker-privileged": True}))
     release, log = released(allowing, repository, "root", "root.yml", ", privileged: true")
     assert release["status"] == "succeeded" and "\nthere\n" in log, log
+
+
+def test_a_batch_says_the_image_and_the_privileges_of_its_builds(make_stack, stack, engine, repository):
+    engine.docker("tag", engine.base, "gantry-test/other:1")
+    release, log = released(stack, repository, "batch", "batch.yml", ", batch: true")
+    assert "Build other, image gantry-test/other:1" in log
+    runs = {a["name"]: a["runs"][-1]["finished"] for a in release["stages"][0]["actions"]}
+    assert "nor is a batch's 'privileged-mode'" in runs["app/root"]["reason"]
+    assert "in gantry-test/other:1\n" in stack.gantry("logs", "batch/1", "app/other").out
+    log = stack.gantry("logs", "batch/1", "app/curated").out
+    assert f"in {engine.base}\n" in log
+    assert "The batch's image aws/codebuild/standard:7.0 is not used: it can be pulled inside AWS alone" in log
+    allowing = make_stack(settings=settings(engine, **{"docker-privileged": True}))
+    release, log = released(allowing, repository, "batch", "batch.yml", ", batch: true")
+    assert release["status"] == "succeeded", log
+    assert "\nthere\n" in allowing.gantry("logs", "batch/1", "app/root").out
 
 
 def test_an_image_that_cannot_be_had_or_cannot_run_a_shell_fails_with_the_reason(stack, engine, repository, registry):

@@ -192,6 +192,23 @@ artifacts: {files: ['**/*'], base-directory: out}
     assert digest in log
 
 
+def test_a_build_of_a_batch_runs_in_the_image_that_it_names(builds, place):
+    stack = builds("batch", """version: 0.2
+batch: {build-list: [{identifier: one, env: {image: 'registry.example/of-one:1', privileged-mode: true}}]}
+phases: {build: {commands: ['echo in $CODEBUILD_BUILD_IMAGE', 'until [ -e /gantry/home/go ]; do sleep 0.05; done']}}
+""", build=", batch: true")
+    pod = place.running()
+    job, = place.jobs()
+    container, = job["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "registry.example/of-one:1" and "privileged" not in container["securityContext"]
+    let_go(pod)
+    stack.wait_release("batch", 1, "succeeded")
+    assert "Build one, image registry.example/of-one:1, privileged" in log_of(stack, "batch")
+    log = stack.gantry("logs", "batch/1", "app/one").out
+    assert "in registry.example/of-one:1\n" in log
+    assert "The batch's privileged-mode is not given: a build's container never has more rights than its user" in log
+
+
 def test_a_command_that_fails_fails_the_build_and_what_follows_runs(builds):
     stack = builds("fails", """version: 0.2
 phases:

@@ -165,6 +165,11 @@ static void fill_request(struct bench *b, const struct ask *ask, Gantry__V1__Act
     spec->buildspec = ask->buildspec ? "buildspec.yml" : "";
     spec->dockerfile = ask->buildspec ? "" : "Dockerfile";
     spec->batch = ask->batch;
+    if (ask->batch_image) {
+        spec->batch_image = (char *)ask->batch_image;
+        spec->batch_privilege_case = GANTRY__V1__BUILD_SPEC__BATCH_PRIVILEGE_BATCH_PRIVILEGED;
+        spec->batch_privileged = true;
+    }
     spec->memory_bytes = ask->memory_bytes;
     if (ask->image)
         snprintf(image, size, "%s/%s", b->registry, ask->image);

@@ -21,10 +21,11 @@ struct bench {
 
 /* What a request asks for; the rest is filled in. */
 struct ask {
-    const char *buildspec;  /* YAML that is committed as buildspec.yml; NULL: `dockerfile` */
-    const char *dockerfile; /* text that is committed as Dockerfile */
-    const char *image;      /* repository's name in the registry; NULL: none */
-    bool batch;             /* the plan of the buildspec's batch */
+    const char *buildspec;   /* YAML that is committed as buildspec.yml; NULL: `dockerfile` */
+    const char *dockerfile;  /* text that is committed as Dockerfile */
+    const char *image;       /* repository's name in the registry; NULL: none */
+    bool batch;              /* the plan of the buildspec's batch */
+    const char *batch_image; /* of a build of a batch, which is privileged, too; NULL: none */
     uint64_t memory_bytes;
     const char *git;      /* URL of the repository; NULL: file://<repository> */
     size_t extra_exports; /* of an earlier action, 64 KiB each, that the request carries */

@@ -118,6 +118,21 @@ static void a_bad_buildspec_fails_with_file_and_line(void **state)
     assert_non_null(strstr(f->reason, "buildspec.yml: line 4: phases.build.commands: must be a"));
 }
 
+static void an_image_of_a_batch_stays_a_note_in_the_sandbox(void **state)
+{
+    NEED();
+    char id[ID_SIZE];
+    const struct ask ask = {.buildspec = "version: 0.2\nphases: {build: {commands: ['true']}}\n",
+                            .batch_image = "r.example/ci:1"};
+    bench_ask(&bench, &ask, id);
+    const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
+    assert_int_equal(f->outcome, GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED);
+    bench_log_has(&bench, id,
+                  "The batch's image r.example/ci:1 is not used: a build has the tools of the "
+                  "builder's machine\n"
+                  "The batch's privileged-mode is not given: docker build and push work without\n");
+}
+
 static void a_batch_is_answered_with_its_plan(void **state)
 {
     NEED();
@@ -126,6 +141,7 @@ static void a_batch_is_answered_with_its_plan(void **state)
                                          "batch:\n"
                                          "  build-graph:\n"
                                          "    - identifier: unit\n"
+                                         "      env: {image: 'debian:12', privileged-mode: no}\n"
                                          "    - identifier: load\n"
                                          "      depend-on: [unit]\n"
                                          "phases: {build: {commands: [exit 1]}}\n",
@@ -137,6 +153,12 @@ static void a_batch_is_answered_with_its_plan(void **state)
     assert_int_equal(f->batch->n_builds, 2);
     assert_string_equal(f->batch->builds[0]->identifier, "unit");
     assert_string_equal(f->batch->builds[1]->depend_on[0], "unit");
+    assert_string_equal(f->batch->builds[0]->image, "debian:12");
+    assert_int_equal(f->batch->builds[0]->privilege_case,
+                     GANTRY__V1__BATCH_BUILD__PRIVILEGE_PRIVILEGED);
+    assert_false(f->batch->builds[0]->privileged);
+    assert_int_equal(f->batch->builds[1]->privilege_case, 0);
+    bench_log_has(&bench, id, "Build unit, image debian:12, not privileged");
     bench_log_has(&bench, id, "Build load, after unit");
 }
 
@@ -529,6 +551,7 @@ int main(void)
         TEST(a_failing_command_is_told_with_phase_exit_code_and_last_lines),
         TEST(a_bad_buildspec_fails_with_file_and_line),
         TEST(a_batch_is_answered_with_its_plan),
+        TEST(an_image_of_a_batch_stays_a_note_in_the_sandbox),
         TEST(a_dockerfile_is_built_pushed_and_its_digest_is_the_registrys),
         TEST(the_digest_of_a_buildspec_comes_from_image_detail_or_the_tag),
         TEST(a_digest_that_the_registry_has_not_or_a_tag_that_moved_is_refused),

@@ -27,6 +27,8 @@ static struct {
     bool (*command)(const char *text, size_t index);
     struct build_exit next;
     struct err take_err;
+    char image[100]; /* of the wish */
+    bool privileged;
     struct loop_timer *answer, *going;
     void (*gone)(void *arg);
     void *gone_arg;
@@ -60,6 +62,8 @@ static int made_take(struct build_driver *driver, const struct build_wish *wish,
     assert_ptr_equal(driver, &mu.driver);
     assert_int_equal(wish->limits.memory_bytes, mu.build_env.limits.memory_bytes);
     see("take");
+    snprintf(mu.image, sizeof(mu.image), "%s", wish->image);
+    mu.privileged = wish->privileged;
     if (mu.take_err.code != ERR_NONE) {
         *err = mu.take_err;
         return -1;

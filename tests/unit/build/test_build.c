@@ -279,6 +279,10 @@ static const char *plan_text(void)
         if (build->memory_bytes)
             buf_addf(&text, " %.0f cores %u GiB", build->cpu,
                      (unsigned)(build->memory_bytes >> 30));
+        if (build->image[0])
+            buf_addf(&text, " in %s", build->image);
+        if (build->privilege_case == GANTRY__V1__BATCH_BUILD__PRIVILEGE_PRIVILEGED)
+            buf_adds(&text, build->privileged ? " privileged" : " plain");
     }
     snprintf(out, sizeof(out), "%s", buf_cstr(&text));
     buf_release(&text);
@@ -295,9 +299,11 @@ static void a_batch_is_answered_with_its_plan_and_nothing_runs(void **state)
               "  fast-fail: yes\n"
               "  build-graph:\n"
               "    - identifier: unit\n"
+              "      env: {privileged-mode: no}\n"
               "    - identifier: load\n"
               "      buildspec: ci/load.yml\n"
-              "      env: {variables: {RATE: 50}, compute-type: BUILD_GENERAL1_LARGE, image: x}\n"
+              "      env: {variables: {RATE: 50}, compute-type: BUILD_GENERAL1_LARGE, image: x,\n"
+              "            privileged-mode: yes}\n"
               "      ignore-failure: true\n"
               "      depend-on: [unit]\n" BUILD_TRUE;
     begin(1);
@@ -305,10 +311,10 @@ static void a_batch_is_answered_with_its_plan_and_nothing_runs(void **state)
     assert_int_equal(mu.finished->outcome, GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED);
     assert_string_equal(buf_cstr(&mu.seen), "take source free");
     assert_string_equal(plan_text(),
-                        "fast unit [] load [ci/load.yml] RATE=50 ! >unit 8 cores 16 GiB");
-    assert_non_null(strstr(buf_cstr(&mu.log), "Build load, after unit, ci/load.yml, its failure is "
-                                              "ignored"));
-    assert_non_null(strstr(buf_cstr(&mu.log), "Build load: the image x is not used"));
+                        "fast unit [] plain load [ci/load.yml] RATE=50 ! >unit 8 cores 16 GiB in x "
+                        "privileged");
+    assert_non_null(strstr(buf_cstr(&mu.log), "Build load, after unit, ci/load.yml, image x, "
+                                              "privileged, its failure is ignored"));
 }
 
 static void a_batch_that_is_not_there_or_too_large_fails_the_action(void **state)
@@ -354,6 +360,62 @@ static void a_build_of_a_batch_knows_which_it_is(void **state)
     finish();
     assert_true(strv_has(&mu.env, "CODEBUILD_BATCH_BUILD_IDENTIFIER=load_1"));
     assert_true(strv_has(&mu.env, "GANTRY_ACTION=app/load_1"));
+}
+
+static void a_build_of_a_batch_runs_in_what_it_says_as_far_as_the_driver_has_it(void **state)
+{
+    enum { UNSET, NO, YES };
+    const struct {
+        const char *image, *why_no_image, *why_unprivileged;
+        int privileged;
+        const char *runs_in;
+        bool is_privileged;
+        const char *told;
+    } asked[] = {
+        {"", NULL, NULL, UNSET, "of-action:1", true, ""},
+        {"r.example/b:2", NULL, NULL, UNSET, "r.example/b:2", true, ""},
+        {"r.example/b:2", "there are none", NULL, UNSET, "of-action:1", true,
+         "The batch's image r.example/b:2 is not used: there are none"},
+        {"aws/codebuild/standard:7.0", NULL, NULL, UNSET, "of-action:1", true,
+         "The batch's image aws/codebuild/standard:7.0 is not used: it can be pulled inside AWS "
+         "alone"},
+        {"", NULL, NULL, YES, "of-action:1", true, ""},
+        {"", NULL, NULL, NO, "of-action:1", false, ""},
+        {"", NULL, "nobody is", NO, "of-action:1", false, ""},
+        {"", NULL, "nobody is", YES, "of-action:1", true,
+         "The batch's privileged-mode is not given: nobody is"},
+    };
+    for (size_t i = 0; i < sizeof(asked) / sizeof(*asked); i++) {
+        teardown(state);
+        setup(state);
+        mu.spec.build_image = (char *)"of-action:1";
+        mu.spec.privileged = true;
+        mu.spec.batch_image = (char *)asked[i].image;
+        if (asked[i].privileged != UNSET) {
+            mu.spec.batch_privilege_case = GANTRY__V1__BUILD_SPEC__BATCH_PRIVILEGE_BATCH_PRIVILEGED;
+            mu.spec.batch_privileged = asked[i].privileged == YES;
+        }
+        mu.ops.why_no_image = asked[i].why_no_image;
+        mu.ops.why_unprivileged = asked[i].why_unprivileged;
+        begin(1);
+        finish();
+        assert_int_equal(mu.finished->outcome, GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED);
+        assert_string_equal(mu.image, asked[i].runs_in);
+        assert_int_equal(mu.privileged, asked[i].is_privileged);
+        assert_int_equal(strstr(buf_cstr(&mu.log), "The batch's") != NULL, asked[i].told[0] != 0);
+        assert_non_null(strstr(buf_cstr(&mu.log), asked[i].told));
+    }
+}
+
+static void what_is_no_image_is_asked_of_no_driver(void **state)
+{
+    (void)state;
+    mu.spec.batch_image = (char *)"../containers/create?x=";
+    begin(1);
+    assert_true(mu.ended);
+    assert_int_equal(mu.finished->outcome, GANTRY__V1__OUTCOME__OUTCOME_FAILED);
+    assert_non_null(strstr(mu.reason, "'../containers/create?x=' is no image to run commands in"));
+    assert_string_equal(buf_cstr(&mu.seen), "");
 }
 
 static void version_0_1_asks_for_a_shell_of_its_own_for_each_command(void **state)
@@ -414,6 +476,8 @@ int main(void)
         TEST(a_batch_is_answered_with_its_plan_and_nothing_runs),
         TEST(a_batch_that_is_not_there_or_too_large_fails_the_action),
         TEST(a_build_of_a_batch_knows_which_it_is),
+        TEST(a_build_of_a_batch_runs_in_what_it_says_as_far_as_the_driver_has_it),
+        TEST(what_is_no_image_is_asked_of_no_driver),
         TEST(version_0_1_asks_for_a_shell_of_its_own_for_each_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -415,6 +415,11 @@ static void in_plan(struct script *t)
         read_build(t->words.items[i], &builds[plan.n_builds], &waits_for[i]);
         builds[plan.n_builds].env = values;
         builds[plan.n_builds].n_env = 1;
+        builds[plan.n_builds].image = (char *)option_or(t, "image", "");
+        if (option(t, "privileged")) {
+            builds[plan.n_builds].privilege_case = GANTRY__V1__BATCH_BUILD__PRIVILEGE_PRIVILEGED;
+            builds[plan.n_builds].privileged = str_eq(option(t, "privileged"), "yes");
+        }
         items[plan.n_builds] = &builds[plan.n_builds];
         plan.n_builds++;
     }

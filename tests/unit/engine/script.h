@@ -9,13 +9,13 @@
  *   unknown-definition                    a start whose definition was never taken
  *   started N STAGE/ACTION [attempt=A] | progress N STAGE/ACTION
  *   ok N STAGE/ACTION [NAME=VALUE ...] [no-image=1] [other-image=1] | fail | lost | stopped N
- * STAGE/ACTION [REASON] [NAME=VALUE] plan N STAGE/ACTION [fast=1] [BUILD...] a batch's plan:
- * NAME[!][>NAME,NAME], `!` for a failure that is ignored, `>` before what it waits for approve N
- * STAGE/GATE PERSON [digest=D] | reject N STAGE/GATE PERSON [COMMENT] enable|disable STAGE [REASON]
- * | promote N [STAGE] | override N STAGE GATE [REASON] pin ENVIRONMENT [digest=RELEASE/BUILD] |
- * unpin ENVIRONMENT silent N STAGE/ACTION DURATION        nothing was heard of its executor freeze
- * ENVIRONMENT WINDOW | thaw ENVIRONMENT pass DURATION                         then the clock, until
- * nothing is due
+ * STAGE/ACTION [REASON] [NAME=VALUE] plan N STAGE/ACTION [fast=1] [image=IMAGE] [privileged=yes|no]
+ * [BUILD...] a batch's plan: NAME[!][>NAME,NAME], `!` for a failure that is ignored, `>` before
+ * what it waits for approve N STAGE/GATE PERSON [digest=D] | reject N STAGE/GATE PERSON [COMMENT]
+ * enable|disable STAGE [REASON] | promote N [STAGE] | override N STAGE GATE [REASON] pin
+ * ENVIRONMENT [digest=RELEASE/BUILD] | unpin ENVIRONMENT silent N STAGE/ACTION DURATION nothing was
+ * heard of its executor freeze ENVIRONMENT WINDOW | thaw ENVIRONMENT pass DURATION then the clock,
+ * until nothing is due
  *
  * Indented: a change as scenario_change_text() tells it, as a glob (** for any run of characters),
  * in order and all of them; `...` stands for any number; `nothing` for no Decision. An input with

@@ -162,7 +162,8 @@ static void a_build_of_a_batch_is_asked_for_with_what_both_it_and_its_action_say
     assert_string_equal(request->action, "image");
     event_free(request);
     end(s, &records);
-    s = begin(&records, "define batch\npush 0001\nplan 1 build/image a\n");
+    s = begin(&records,
+              "define batch\npush 0001\nplan 1 build/image a image=debian:12 privileged=no\n");
     const struct engine_record *record = of_topic(&records, TOPIC_REQUEST_BUILD);
     request = unpack(record);
     event_id_run(id, SCENARIO_EPOCH, "shop", 1, "build", "image/a", 1);
@@ -177,6 +178,17 @@ static void a_build_of_a_batch_is_asked_for_with_what_both_it_and_its_action_say
     assert_string_equal(request->build->env[1]->value, "of the batch");
     assert_true(request->build->cpu == 2 && request->build->memory_bytes == 1 << 30);
     assert_int_equal(request->timeout_ms, 10 * 60 * 1000);
+    assert_string_equal(request->build->build_image, "");
+    assert_string_equal(request->build->batch_image, "debian:12");
+    assert_int_equal(request->build->batch_privilege_case,
+                     GANTRY__V1__BUILD_SPEC__BATCH_PRIVILEGE_BATCH_PRIVILEGED);
+    assert_false(request->build->batch_privileged);
+    event_free(request);
+    end(s, &records);
+    s = begin(&records, "define batch\npush 0001\nplan 1 build/image a\n");
+    request = unpack(of_topic(&records, TOPIC_REQUEST_BUILD));
+    assert_string_equal(request->build->batch_image, "");
+    assert_int_equal(request->build->batch_privilege_case, 0);
     event_free(request);
     end(s, &records);
 }
