@@ -10,6 +10,7 @@
 #define RUN_BYTES     100
 
 #define IDENTIFIER_MAX 127
+#define WHY_MAX        500 /* bytes of the reason that a batch failed for */
 
 /* ---- plans ---- */
 
@@ -158,6 +159,47 @@ struct batch *batch_own(struct batch **at)
     return *at = copy;
 }
 
+void batch_free(struct batch *batch)
+{
+    shared_unref(batch);
+}
+
+static void keep_left(struct batch_build *build, const Gantry__V1__Finished *finished)
+{
+    Gantry__V1__Finished left = GANTRY__V1__FINISHED__INIT;
+    left.image_case = finished->image_case;
+    left.artifact = finished->artifact;
+    left.exported = finished->exported;
+    left.n_exported = finished->n_exported;
+    build->left = fixed_new(&left);
+}
+
+/* The first failure of a build that is not ignored is the batch's. */
+void batch_note_end(struct batch *batch, size_t build, const Gantry__V1__Finished *finished,
+                    const char *reason)
+{
+    enum run_state state = batch->builds[build - 1].run.state;
+    if (state == RUN_SUCCEEDED && finished)
+        keep_left(&batch->builds[build - 1], finished);
+    if (state <= RUN_SUCCEEDED || batch->failed ||
+        batch_plan(batch)->builds[build - 1]->ignore_failure)
+        return;
+    size_t len = strlen(reason);
+    if (len > WHY_MAX)
+        len = WHY_MAX;
+    while (len > 0 && ((unsigned char)reason[len] & 0xc0) == 0x80)
+        len--;
+    batch->failed = build;
+    batch->why = len ? mem_strndup(reason, len) : NULL;
+}
+
+void batch_end_build(struct batch *batch, size_t build, bool succeeded,
+                     const Gantry__V1__Finished *finished, const char *reason)
+{
+    batch->builds[build - 1].run.state = succeeded ? RUN_SUCCEEDED : RUN_FAILED;
+    batch_note_end(batch, build, finished, reason);
+}
+
 /* ---- looking ---- */
 
 const struct run *release_run(const struct release *release, struct slot slot)
@@ -194,6 +236,30 @@ size_t batch_next(const struct batch *batch)
             return i + 1;
     }
     return 0;
+}
+
+size_t batch_failed(const struct batch *batch)
+{
+    return batch->failed;
+}
+
+const Gantry__V1__Finished *batch_left(const struct batch *batch, size_t build)
+{
+    const struct fixed *left = batch->builds[build - 1].left;
+    return left ? (const Gantry__V1__Finished *)left->message : NULL;
+}
+
+const Gantry__V1__Artifact *batch_image(const struct batch *batch, size_t *build)
+{
+    for (size_t i = 1; i <= batch->count; i++) {
+        const Gantry__V1__Finished *left = batch_left(batch, i);
+        if (!left || left->image_case != GANTRY__V1__FINISHED__IMAGE_ARTIFACT)
+            continue;
+        if (build)
+            *build = i;
+        return left->artifact;
+    }
+    return NULL;
 }
 
 bool batch_is_under_way(const struct batch *batch)

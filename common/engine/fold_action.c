@@ -6,8 +6,6 @@
 #include "base/mem.h"
 #include "engine/fold.h"
 
-#define WHY_MAX 500 /* bytes of the reason that a batch failed for */
-
 /* The run of an action of the stage that the release is inside, or of a build of its batch
  * (<action>/<identifier>), to be written; NULL and *err. */
 static struct run *own_run(struct engine_state *state, uint64_t number, const char *stage,
@@ -149,30 +147,6 @@ static void keep_deployed(struct engine_state *state, const struct release *rele
         set_deployed(state, action->deploy.environment, image->digest);
 }
 
-/* The first failure of a build that is not ignored is the action's. */
-static void build_ended(struct batch *batch, size_t at, const Gantry__V1__ActionEnded *m)
-{
-    struct batch_build *build = &batch->builds[at];
-    if (build->run.state == RUN_SUCCEEDED && m->finished) {
-        Gantry__V1__Finished left = GANTRY__V1__FINISHED__INIT;
-        left.image_case = m->finished->image_case;
-        left.artifact = m->finished->artifact;
-        left.exported = m->finished->exported;
-        left.n_exported = m->finished->n_exported;
-        build->left = fixed_new(&left);
-    }
-    if (build->run.state <= RUN_SUCCEEDED || batch->failed ||
-        batch_plan(batch)->builds[at]->ignore_failure)
-        return;
-    size_t len = strlen(m->reason);
-    if (len > WHY_MAX)
-        len = WHY_MAX;
-    while (len > 0 && ((unsigned char)m->reason[len] & 0xc0) == 0x80)
-        len--;
-    batch->failed = at + 1;
-    batch->why = len ? mem_strndup(m->reason, len) : NULL;
-}
-
 static void own_ended(struct engine_state *state, struct release *release, struct run *run,
                       const Gantry__V1__ActionEnded *m)
 {
@@ -204,7 +178,7 @@ int fold_action_ended(struct engine_state *state, const Gantry__V1__ActionEnded 
     run->state = state_after(m);
     run->was_lost = run->was_lost || run->state == RUN_NONE;
     if (slot.build)
-        build_ended(release->runs[slot.place].batch, slot.build - 1, m);
+        batch_note_end(release->runs[slot.place].batch, slot.build, m->finished, m->reason);
     else
         own_ended(state, release, run, m);
     release_set_deadline(release);

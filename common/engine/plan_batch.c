@@ -5,11 +5,6 @@
 #include "engine/message.h"
 #include "engine/plan.h"
 
-static const Gantry__V1__Finished *left_of(const struct batch_build *build)
-{
-    return build->left ? (const Gantry__V1__Finished *)build->left->message : NULL;
-}
-
 static const Gantry__V1__Artifact *image_of(const Gantry__V1__Finished *finished)
 {
     return finished && finished->image_case == GANTRY__V1__FINISHED__IMAGE_ARTIFACT
@@ -116,23 +111,20 @@ static const char *check_image(struct plan *plan, const struct def_action *actio
     if (strcmp(image->repository, action->build.image) != 0)
         return plan_text(plan, "it reported an image of %.400s, not of %s", image->repository,
                          action->build.image);
-    for (size_t i = 0; i < batch->count; i++) {
-        const Gantry__V1__Artifact *other = image_of(left_of(&batch->builds[i]));
-        if (other && strcmp(other->digest, image->digest) != 0)
-            return plan_text(plan,
-                             "it made %.19s, and build '%s' made %.19s: one action makes "
-                             "one image",
-                             image->digest, batch_plan(batch)->builds[i]->identifier,
-                             other->digest);
-    }
+    size_t at;
+    const Gantry__V1__Artifact *other = batch_image(batch, &at);
+    if (other && strcmp(other->digest, image->digest) != 0)
+        return plan_text(
+            plan, "it made %.19s, and build '%s' made %.19s: one action makes one image",
+            image->digest, batch_plan(batch)->builds[at - 1]->identifier, other->digest);
     return NULL;
 }
 
 static size_t exported_bytes(const struct batch *batch)
 {
     size_t bytes = 0;
-    for (size_t i = 0; i < batch->count; i++) {
-        const Gantry__V1__Finished *left = left_of(&batch->builds[i]);
+    for (size_t i = 1; i <= batch->count; i++) {
+        const Gantry__V1__Finished *left = batch_left(batch, i);
         for (size_t j = 0; left && j < left->n_exported; j++)
             bytes += strlen(left->exported[j]->key) + strlen(left->exported[j]->value);
     }
@@ -164,11 +156,11 @@ static void add_exported(struct plan *plan, const struct batch *batch, Gantry__V
 {
     struct map *by_name = map_new(NULL);
     size_t room = 0;
-    for (size_t i = 0; i < batch->count; i++)
-        room += left_of(&batch->builds[i]) ? left_of(&batch->builds[i])->n_exported : 0;
+    for (size_t i = 1; i <= batch->count; i++)
+        room += batch_left(batch, i) ? batch_left(batch, i)->n_exported : 0;
     m->exported = arena_alloc(plan->arena, (room + 1) * sizeof(*m->exported));
-    for (size_t i = 0; i < batch->count; i++) {
-        const Gantry__V1__Finished *left = left_of(&batch->builds[i]);
+    for (size_t i = 1; i <= batch->count; i++) {
+        const Gantry__V1__Finished *left = batch_left(batch, i);
         for (size_t j = 0; left && j < left->n_exported; j++) {
             const Gantry__V1__KeyValue *pair = left->exported[j];
             Gantry__V1__KeyValue *known = map_get(by_name, pair->key);
@@ -193,12 +185,11 @@ static void end_well(struct plan *plan, const struct release *release, size_t pl
 {
     const struct batch *batch = release->runs[place].batch;
     Gantry__V1__Finished *m = PLAN_MESSAGE(plan, Gantry__V1__Finished, gantry__v1__finished__init);
+    const Gantry__V1__Artifact *image = batch_image(batch, NULL);
     size_t succeeded = 0;
-    for (size_t i = 0; i < batch->count; i++) {
-        const Gantry__V1__Artifact *image = image_of(left_of(&batch->builds[i]));
+    for (size_t i = 0; i < batch->count; i++)
         succeeded += batch->builds[i].run.state == RUN_SUCCEEDED;
-        if (!image || m->artifact)
-            continue;
+    if (image) {
         m->image_case = GANTRY__V1__FINISHED__IMAGE_ARTIFACT;
         m->artifact = message_copy(plan->arena, image);
     }

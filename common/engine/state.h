@@ -19,6 +19,7 @@
 #include "base/sha256.h"
 #include "base/str.h"
 #include "definition/definition.h"
+#include "engine/batch.h"
 #include "engine/engine.h"
 #include "engine/ids.h"
 #include "engine/people.h"
@@ -339,19 +340,17 @@ static inline bool run_is_under_way(const struct run *run)
 }
 const struct run *release_run(const struct release *release, struct slot slot);
 
-/* ---- batches (batch.c) ---- */
+/* ---- batches (batch.c): what batch.h has not ---- */
 
 static inline const Gantry__V1__BatchPlan *batch_plan(const struct batch *batch)
 {
     return batch->plan->message;
 }
-/* Why a plan cannot be one: what follows is a clause; NULL: it can. */
-const char *batch_wrong(const Gantry__V1__BatchPlan *plan);
 /* The place of a build, from 1; 0: there is none of that name. */
 size_t batch_find(const struct batch *batch, const char *identifier);
-/* The next build to be asked for, from 1; 0: none at this moment. */
-size_t batch_next(const struct batch *batch);
 bool batch_is_under_way(const struct batch *batch); /* one of its builds is */
+/* What a build, from 1, has left: image and exported variables; NULL: nothing. */
+const Gantry__V1__Finished *batch_left(const struct batch *batch, size_t build);
 /* Bytes that it takes in a state, by estimate. */
 size_t batch_plan_bytes(const Gantry__V1__BatchPlan *plan);
 size_t batch_bytes(const struct batch *batch); /* NULL gives 0 */
@@ -379,8 +378,10 @@ void state_set_deadline(struct engine_state *state);
 
 struct release *release_new(uint64_t number, struct facts *facts, struct taken *definition);
 struct stage *stage_new(const char *name);
-struct batch *batch_new(const Gantry__V1__BatchPlan *plan); /* one that can be (batch_wrong) */
-struct batch *batch_own(struct batch **at);                 /* *at is not NULL */
+struct batch *batch_own(struct batch **at); /* *at is not NULL */
+/* A build, from 1, whose run's state says that it ended: keeps what it left. */
+void batch_note_end(struct batch *batch, size_t build, const Gantry__V1__Finished *finished,
+                    const char *reason);
 struct approval *approval_new(void);
 struct approver *approver_new(const char *stage, const char *subject, const char *email);
 struct past *past_new(uint64_t number, struct facts *facts, const struct parts *artifacts,
