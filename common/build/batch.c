@@ -63,7 +63,6 @@ static void set_env(const struct batch_build *build, Gantry__V1__BatchBuild *m)
     m->n_env = build->env_count;
 }
 
-/* event_free() it. */
 static Gantry__V1__BatchPlan *plan_of(const struct batch *batch)
 {
     Gantry__V1__BatchPlan *plan = mem_alloc(sizeof(*plan));
@@ -87,6 +86,15 @@ static Gantry__V1__BatchPlan *plan_of(const struct batch *batch)
         for (size_t j = 0; j < build->depend_count; j++)
             m->depend_on[j] = mem_strdup(batch->builds[build->depend_on[j]].identifier);
     }
+    return plan;
+}
+
+Gantry__V1__BatchPlan *build_batch_plan(const struct buildspec *spec)
+{
+    struct batch batch;
+    batch_expand(spec, &batch);
+    Gantry__V1__BatchPlan *plan = batch.count ? plan_of(&batch) : NULL;
+    batch_release(&batch);
     return plan;
 }
 

@@ -17,6 +17,8 @@
 
 struct Gantry__V1__ActionRequest; /* gantry/v1/request.pb-c.h */
 struct Gantry__V1__Finished;      /* gantry/v1/result.pb-c.h */
+struct Gantry__V1__BatchPlan;     /* gantry/v1/result.pb-c.h */
+struct buildspec;                 /* buildspec/buildspec.h */
 struct build_sources;
 struct artifact_store;
 struct oci_client;
@@ -89,6 +91,11 @@ struct build_folder {
 int build_folder_copy(const char *from, const char *to, const struct strv *skip, uid_t owner,
                       gid_t group, struct build_folder *out, struct err *err);
 void build_folder_release(struct build_folder *folder);
+
+/* ---- batch.c ---- */
+
+/* The builds that the buildspec's batch makes; NULL: it has none. event_free() it. */
+struct Gantry__V1__BatchPlan *build_batch_plan(const struct buildspec *spec);
 
 /* ---- whoever runs a build ---- */
 

@@ -9,9 +9,10 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/id.h"
 #include "base/mem.h"
 #include "buildspec/buildspec.h"
+#include "engine/batch.h"
+#include "events/event.h"
 #include "log/log.h"
 #include "services/cli/cli.h"
 
@@ -66,6 +67,8 @@ static int take_options(struct cli *cli, int argc, char **argv, struct build_opt
          "below DIR, as in a pipeline; buildspec.yml if not given"},
         {"dockerfile", 0, FLAG_STR, &options->dockerfile, "FILE",
          "build and push this instead of a buildspec; needs --image"},
+        {"batch", 0, FLAG_BOOL, &options->batch, NULL,
+         "all builds of the buildspec's batch, one after the other"},
         {"batch-build", 0, FLAG_STR, &options->batch_build, "ID",
          "this build of the buildspec's batch"},
         {"env", 'e', FLAG_LIST, &env, "NAME[=VALUE]",
@@ -96,8 +99,10 @@ static int take_options(struct cli *cli, int argc, char **argv, struct build_opt
         rc = take_limits(options, memory, cpu);
     if (rc == 0 && options->dockerfile && options->buildspec)
         rc = cli_usage_error(command(), "--buildspec and --dockerfile exclude each other");
-    if (rc == 0 && options->dockerfile && options->batch_build)
-        rc = cli_usage_error(command(), "--batch-build is of a buildspec, not of a dockerfile");
+    if (rc == 0 && options->dockerfile && (options->batch || options->batch_build))
+        rc = cli_usage_error(command(), "a batch is of a buildspec, not of a dockerfile");
+    if (rc == 0 && options->batch && options->batch_build)
+        rc = cli_usage_error(command(), "--batch is all builds, --batch-build is one of them");
     strv_release(&words);
     strv_release(&env);
     return rc;
@@ -153,11 +158,12 @@ static int read_buildspec(const char *source, const char *name, struct buf *out,
     return rc;
 }
 
-static const struct batch_build *find_build(const struct build_options *options)
+static const Gantry__V1__BatchBuild *find_build(const struct build_options *options)
 {
-    for (size_t i = 0; options->batch_build && i < options->batch.count; i++) {
-        if (str_eq(options->batch.builds[i].identifier, options->batch_build))
-            return &options->batch.builds[i];
+    const Gantry__V1__BatchPlan *plan = options->plan;
+    for (size_t i = 0; options->batch_build && plan && i < plan->n_builds; i++) {
+        if (str_eq(plan->builds[i]->identifier, options->batch_build))
+            return plan->builds[i];
     }
     return NULL;
 }
@@ -171,25 +177,28 @@ static bool has_phases(const struct buildspec *spec)
     return false;
 }
 
-/* What is run of it: one build of its batch, or its phases. */
+/* What is run of it: builds of its batch, or its phases. */
 static int choose_build(struct build_options *options, const struct buildspec *spec)
 {
     struct buf names;
     int rc = 0;
-    batch_release(&options->batch);
-    batch_expand(spec, &options->batch);
+    options->plan = build_batch_plan(spec);
+    const char *wrong = options->plan ? batch_wrong(options->plan) : NULL;
     buf_init(&names, 64 * 1024);
-    for (size_t i = 0; i < options->batch.count; i++)
-        buf_addf(&names, "%s%s", i ? ", " : "", options->batch.builds[i].identifier);
-    if (options->batch_build && !options->batch.count)
-        rc = cli_fail(EXIT_USAGE, "'%s' has no batch: leave --batch-build out", options->buildspec);
+    for (size_t i = 0; options->plan && i < options->plan->n_builds; i++)
+        buf_addf(&names, "%s%s", i ? ", " : "", options->plan->builds[i]->identifier);
+    if ((options->batch || options->batch_build) && !options->plan)
+        rc = cli_fail(EXIT_USAGE, "'%s' has no batch: leave --batch%s out", options->buildspec,
+                      options->batch ? "" : "-build");
     else if (options->batch_build && !find_build(options))
         rc = cli_fail(EXIT_USAGE, "the batch of '%s' has no build '%s'; it has: %s",
                       options->buildspec, options->batch_build, buf_cstr(&names));
-    else if (!options->batch_build && !has_phases(spec))
+    else if (options->batch && wrong)
+        rc = cli_fail(EXIT_USAGE, "the batch of '%s' %s", options->buildspec, wrong);
+    else if (!options->batch && !options->batch_build && !has_phases(spec))
         rc = cli_fail(EXIT_USAGE,
-                      "'%s' has a batch and no phases: name one of its builds with --batch-build: "
-                      "%s",
+                      "'%s' has a batch and no phases: run its builds with --batch, or one of them "
+                      "with --batch-build: %s",
                       options->buildspec, buf_cstr(&names));
     buf_release(&names);
     return rc;
@@ -197,22 +206,22 @@ static int choose_build(struct build_options *options, const struct buildspec *s
 
 /* Mistakes are told before anything runs; warnings are in the build's log. */
 static int check_buildspec(const struct build_options *options, const char *source,
-                           struct buildspec **out)
+                           const char *name, struct buildspec **out)
 {
     struct buildspec_problems problems = {0};
     struct buf yaml, text;
     struct err err = {0};
     *out = NULL;
-    if (read_buildspec(source, options->buildspec, &yaml, &err) < 0)
+    if (read_buildspec(source, name, &yaml, &err) < 0)
         return err.code == ERR_NOT_FOUND
                    ? cli_fail(EXIT_USAGE,
-                              "there is no '%s' in '%s'; --buildspec is a path below it",
-                              options->buildspec, options->folder)
+                              "there is no '%s' in '%s'; --buildspec is a path below it", name,
+                              options->folder)
                    : cli_fail(EXIT_USAGE, "%s", err.msg);
     int rc = buildspec_parse(out, buf_cstr(&yaml), yaml.len, &problems, &err);
     buf_init(&text, 256 * 1024);
     for (size_t i = 0; rc < 0 && i < problems.count; i++) {
-        buildspec_problem_text(&problems.items[i], options->buildspec, &text);
+        buildspec_problem_text(&problems.items[i], name, &text);
         buf_addc(&text, '\n');
     }
     fputs(buf_cstr(&text), stderr);
@@ -224,111 +233,35 @@ static int check_buildspec(const struct build_options *options, const char *sour
     return rc;
 }
 
-/* The buildspec, and the one that a build of its batch names. */
-static int choose_buildspec(struct build_options *options, const char *source)
+/* The one that a build of the batch names. */
+static int check_named(const struct build_options *options, const char *source, const char *name)
 {
     struct buildspec *spec = NULL;
-    int rc = options->buildspec ? check_buildspec(options, source, &spec) : 0;
-    if (rc == 0 && spec)
-        rc = choose_build(options, spec);
-    buildspec_free(spec);
-    const struct batch_build *build = rc == 0 ? find_build(options) : NULL;
-    if (!build || !build->buildspec)
-        return rc;
-    options->buildspec = build->buildspec;
-    rc = check_buildspec(options, source, &spec);
+    int rc = str_empty(name) ? 0 : check_buildspec(options, source, name, &spec);
     buildspec_free(spec);
     return rc;
 }
 
-/* ---- the request, as the promoter would send it ---- */
-
-struct request {
-    Gantry__V1__ActionRequest message;
-    Gantry__V1__BuildSpec spec;
-    Gantry__V1__Revision revision;
-    Gantry__V1__Revision *revisions[1];
-    Gantry__V1__KeyValue *pairs;
-    Gantry__V1__KeyValue **variables;
-    Gantry__V1__KeyValue *env; /* of a build of a batch */
-    Gantry__V1__KeyValue **env_list;
-    char *action;
-    char run_id[ID_SIZE];
-};
-
-static void set_build(struct request *r, const struct batch_build *build)
+/* The buildspec, and those that the builds of its batch name, each once. */
+static int choose_buildspec(struct build_options *options, const char *source)
 {
-    r->action = mem_printf("build/%s", build->identifier);
-    r->message.action = r->action;
-    r->env = mem_alloc((build->env_count + 1) * sizeof(*r->env));
-    r->env_list = mem_alloc((build->env_count + 1) * sizeof(Gantry__V1__KeyValue *));
-    for (size_t i = 0; i < build->env_count; i++) {
-        gantry__v1__key_value__init(&r->env[i]);
-        r->env[i].key = build->env[i].key;
-        r->env[i].value = build->env[i].value;
-        r->env_list[i] = &r->env[i];
+    struct buildspec *spec = NULL;
+    struct strv seen = {0};
+    int rc = options->buildspec ? check_buildspec(options, source, options->buildspec, &spec) : 0;
+    if (rc == 0 && spec)
+        rc = choose_build(options, spec);
+    buildspec_free(spec);
+    if (rc == 0 && find_build(options))
+        rc = check_named(options, source, find_build(options)->buildspec);
+    for (size_t i = 0; rc == 0 && options->batch && i < options->plan->n_builds; i++) {
+        const char *name = options->plan->builds[i]->buildspec;
+        if (strv_has(&seen, name))
+            continue;
+        strv_add(&seen, name);
+        rc = check_named(options, source, name);
     }
-    r->spec.env = r->env_list;
-    r->spec.n_env = build->env_count;
-}
-
-static void request_init(struct request *r, const struct build_options *options,
-                         const struct build_facts *facts)
-{
-    static char empty[] = "", source[] = "source", local[] = "local", action[] = "build";
-    size_t count = options->env.count;
-    *r = (struct request){.message = GANTRY__V1__ACTION_REQUEST__INIT,
-                          .spec = GANTRY__V1__BUILD_SPEC__INIT,
-                          .revision = GANTRY__V1__REVISION__INIT};
-    id_random(r->run_id);
-    r->revision.source = source;
-    r->revision.git = facts->url;
-    r->revision.ref = (char *)facts->ref;
-    r->revision.commit = (char *)facts->commit;
-    r->revisions[0] = &r->revision;
-    r->spec.source = source;
-    r->spec.buildspec = options->buildspec ? (char *)options->buildspec : empty;
-    r->spec.dockerfile = options->dockerfile ? (char *)options->dockerfile : empty;
-    r->spec.image = options->image ? (char *)options->image : empty;
-    r->spec.cpu = options->cpu;
-    r->spec.memory_bytes = options->memory_bytes;
-    r->pairs = mem_alloc((count + 1) * sizeof(*r->pairs));
-    r->variables = mem_alloc((count + 1) * sizeof(Gantry__V1__KeyValue *));
-    for (size_t i = 0; i < count; i++) {
-        const char *item = options->env.items[i];
-        size_t name = strcspn(item, "=");
-        gantry__v1__key_value__init(&r->pairs[i]);
-        r->pairs[i].key = mem_strndup(item, name);
-        r->pairs[i].value = (char *)item + name + 1;
-        r->variables[i] = &r->pairs[i];
-    }
-    r->message.run_id = r->run_id;
-    r->message.pipeline = r->message.stage = local;
-    r->message.action = action;
-    /* Counts up by itself: the tag of an image, local-<seconds>, is nobody else's. */
-    r->message.release = (uint64_t)(clock_now_ms() / 1000);
-    r->message.number = 1;
-    r->message.kind = GANTRY__V1__ACTION_KIND__ACTION_KIND_BUILD;
-    r->message.verb = GANTRY__V1__REQUEST_VERB__REQUEST_VERB_RUN;
-    r->message.revisions = r->revisions;
-    r->message.n_revisions = 1;
-    r->message.variables = r->variables;
-    r->message.n_variables = count;
-    r->message.spec_case = GANTRY__V1__ACTION_REQUEST__SPEC_BUILD;
-    r->message.build = &r->spec;
-    if (find_build(options))
-        set_build(r, find_build(options));
-}
-
-static void request_release(struct request *r)
-{
-    for (size_t i = 0; i < r->message.n_variables; i++)
-        free(r->pairs[i].key);
-    free(r->pairs);
-    free(r->variables);
-    free(r->env);
-    free(r->env_list);
-    free(r->action);
+    strv_release(&seen);
+    return rc;
 }
 
 /* ---- the command ---- */
@@ -336,11 +269,20 @@ static void request_release(struct request *r)
 static int run(struct build_machine *m, const struct build_options *options,
                const struct build_facts *facts, const struct build_folder *copied, int *signo)
 {
-    struct request request;
+    /* Counts up by itself: the tag of an image, local-<seconds>, is nobody else's. */
+    const uint64_t release = (uint64_t)(clock_now_ms() / 1000);
     char *about = build_facts_text(facts, copied);
-    request_init(&request, options, facts);
-    enum build_end end = build_run(m, &request.message, copied, about, signo);
-    request_release(&request);
+    struct build_session *session = build_session_open(m, copied, about);
+    enum build_end end;
+    if (options->batch) {
+        end = build_batch_run(session, options, facts, release);
+    } else {
+        struct build_request request;
+        build_request_init(&request, options, facts, find_build(options), release);
+        end = build_session_run(session, &request.message, false);
+        build_request_release(&request);
+    }
+    *signo = build_session_close(session);
     free(about);
     return end == BUILD_SUCCEEDED ? EXIT_DONE : EXIT_BAD_END;
 }
@@ -396,7 +338,7 @@ int cmd_build(struct cli *cli, int argc, char **argv)
     loop_free(loop);
     strv_release(&options.env);
     strv_release(&options.insecure);
-    batch_release(&options.batch);
+    event_free(options.plan);
     free(options.folder);
     if (signo) { /* so that a shell's loop ends, too */
         signal(signo, SIG_DFL);

@@ -232,7 +232,7 @@ static const struct cli_command commands[] = {
      "\n"
      "  gantry policy test pipeline.yaml --since 30d",
      cmd_policy_test},
-    {"build", "--local [DIR] [--buildspec FILE] [--env NAME[=VALUE]]...",
+    {"build", "--local [DIR] [--buildspec FILE] [--batch] [--env NAME[=VALUE]]...",
      "Run a buildspec on this machine, as a builder would, without Kafka.",
      "Copies DIR (the current folder) as it is, changed, untracked and ignored files included, all "
      "but .git, into a\n"
@@ -243,6 +243,9 @@ static const struct cli_command commands[] = {
      "write it, with the builder's lines between; at the end the exported variables. Ctrl-C stops "
      "every process of it.\n"
      "Exit 0: succeeded, 1: failed, 2: no valid buildspec.\n"
+     "--batch runs all builds of the buildspec's batch instead of its phases, one after the other, "
+     "each in a copy of its\n"
+     "own; the last lines say how each ended.\n"
      "\n"
      "It needs bubblewrap, uidmap and, for images, buildah, and a range of ids in /etc/subuid and "
      "/etc/subgid: your\n"
@@ -251,6 +254,7 @@ static const struct cli_command commands[] = {
      "  gantry build --local\n"
      "  gantry build --local services/shop --buildspec ci/buildspec.yml --env STAGE=test --env "
      "NPM_TOKEN\n"
+     "  gantry build --local --batch\n"
      "  gantry build --local --image 127.0.0.1:5000/shop     # pushes, prints the digest",
      cmd_build},
     {"import codepipeline", "FILE|-", "Translate an AWS CodePipeline into definitions.",

@@ -6,6 +6,7 @@ import os
 import pathlib
 import pwd
 import random
+import re
 import shutil
 import signal
 import struct
@@ -303,12 +304,120 @@ batch:
     assert "\none at 50\n" in done.stdout
     done = build(folder)
     assert done.returncode == 2
-    assert "has a batch and no phases: name one of its builds with --batch-build: one, two" in done.stderr
+    assert "has a batch and no phases: run its builds with --batch, or one of them with --batch-build: one, two" in done.stderr
     assert "has no build 'three'; it has: one, two" in build(folder, "--batch-build", "three").stderr
     assert build(folder, "--batch-build", "two").returncode == 2  # its own buildspec is wrong
     (folder / "buildspec.yml").write_text(spec("true"))
     assert "has no batch: leave --batch-build out" in build(folder, "--batch-build", "one").stderr
     assert leftovers(BUILDER) == []
+
+
+GRAPH = """version: 0.2
+env: {exported-variables: [MADE]}
+batch:
+  %s
+  build-graph:
+    - {identifier: load, depend-on: [unit, lint]}
+    - {identifier: unit, env: {image: 'registry.example/ci:1', privileged-mode: true, variables: {RATE: 50}}}
+    - {identifier: lint, buildspec: lint.yml, ignore-failure: true}
+    - {identifier: last, depend-on: [load]}
+phases:
+  build:
+    commands:
+      - 'echo "$CODEBUILD_BATCH_BUILD_IDENTIFIER at $RATE finds $(ls)"'
+      - 'touch left-by-$CODEBUILD_BATCH_BUILD_IDENTIFIER; export MADE=by-$CODEBUILD_BATCH_BUILD_IDENTIFIER'
+      - 'test $CODEBUILD_BATCH_BUILD_IDENTIFIER != "$FAILS"'
+"""
+
+
+def summary(done):
+    """The lines after the builds, without how long each took."""
+    lines = done.stdout.splitlines()
+    return [re.sub(r" (in|after) [0-9.]+ m?s", "", line) for line in lines[lines.index("Builds of the batch") + 1:]]
+
+
+def test_a_batch_runs_its_builds_in_the_order_of_what_they_wait_for(folder):
+    (folder / "buildspec.yml").write_text(GRAPH % "fast-fail: false")
+    (folder / "lint.yml").write_text(spec("echo bad style", "exit 3"))
+    done = build(folder, "--batch")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "A batch of 4 builds"
+    assert [line for line in lines if re.match(r"Build \w+, ", line)] == [
+        "Build unit, 1 of 4", "Build lint, 2 of 4", "Build load, 3 of 4", "Build last, 4 of 4"]
+    assert sum(line.startswith("Source ") for line in lines) == 1
+    # Each has the folder as it was, not what another one left there.
+    assert "unit at 50 finds buildspec.yml" in lines and "load at  finds buildspec.yml" in lines
+    assert lines.count("lint.yml") == 3
+    assert "The batch's image registry.example/ci:1 is not used: a build has the tools of the builder's machine" in lines
+    assert "The batch's privileged-mode is not given: docker build and push work without" in lines
+    assert "  MADE=by-unit" in lines and "  MADE=by-last" in lines
+    assert summary(done) == [
+        "  load: SUCCEEDED", "  unit: SUCCEEDED", "  lint: FAILED: A command of BUILD ended with exit status 3 (its failure is ignored)",
+        "  last: SUCCEEDED", "Batch SUCCEEDED: 3 of 4 builds succeeded, the others' failure is ignored"]
+    assert sorted(p.name for p in folder.iterdir()) == ["buildspec.yml", "lint.yml"] and leftovers(BUILDER) == []
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_build_that_fails_fails_its_batch_and_with_fast_fail_stops_it(folder, fast):
+    (folder / "buildspec.yml").write_text(GRAPH % f"fast-fail: {fast}")
+    (folder / "lint.yml").write_text(spec("true"))
+    done = build(folder, "--batch", "--env", "FAILS=unit")
+    assert done.returncode == 1, done.stdout
+    failed = "FAILED: A command of BUILD ended with exit status 1"
+    if fast:
+        assert "A batch of 4 builds, the first failure stops the others" in done.stdout
+        stopped = "not run: build 'unit' failed, and the batch has fast-fail"
+        assert summary(done)[:-1] == [f"  load: {stopped}", f"  unit: {failed}", f"  lint: {stopped}", f"  last: {stopped}"]
+    else:
+        assert summary(done)[:-1] == ["  load: not run: it waits for 'unit'", f"  unit: {failed}", "  lint: SUCCEEDED",
+                                      "  last: not run: it waits for 'load'"]
+    assert summary(done)[-1] == "Batch FAILED: build 'unit' failed: A command of BUILD ended with exit status 1"
+
+
+def test_a_batch_that_cannot_be_is_exit_2_before_anything_runs(folder):
+    (folder / "buildspec.yml").write_text(GRAPH % "fast-fail: no")
+    assert "there is no 'lint.yml' in" in build(folder, "--batch").stderr
+    (folder / "lint.yml").write_text("version: 0.2\nphases: {build: {commands: {a: b}}}\n")
+    done = build(folder, "--batch")
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith("lint.yml:2:"), done.stderr
+    (folder / "buildspec.yml").write_text(spec("true"))
+    for words, says in [(["--batch"], "has no batch: leave --batch out"), (["--batch", "--batch-build", "a"], "--batch is all builds"),
+                        (["--batch", "--dockerfile", "D", "--image", "x"], "a batch is of a buildspec")]:
+        done = build(folder, *words)
+        assert (done.returncode, done.stdout) == (2, "") and says in done.stderr, done.stderr
+
+
+def test_a_signal_ends_the_build_under_way_and_the_batch(folder):
+    (folder / "buildspec.yml").write_text(
+        f"version: 0.2\nbatch: {{build-list: [{{identifier: a}}, {{identifier: b}}]}}\nphases: {{build: {{commands: [sleep {NAP}]}}}}\n")
+    with running(folder, "--batch") as child:
+        eventually(lambda: processes(f"sleep {NAP}"), what="the first build")
+        child.send_signal(signal.SIGINT)
+        said = child.stdout.read()
+        assert child.wait(timeout=60) == -signal.SIGINT
+    assert "  a: STOPPED after" in said and "  b: not run\n" in said and "\nBatch STOPPED after" in said
+    assert not processes(f"sleep {NAP}") and leftovers(BUILDER) == []
+
+
+def test_the_builds_of_a_batch_make_one_image(folder, registry):
+    push = "gantry-push.yml"
+    (folder / push).write_text(spec('printf "FROM scratch\\nLABEL of=$OF\\n" >D', "buildah bud -q -f D -t $GANTRY_IMAGE .",
+                                    "buildah push -q $GANTRY_IMAGE"))
+    (folder / "buildspec.yml").write_text(f"""version: 0.2
+batch:
+  build-list:
+    - {{identifier: unit}}
+    - {{identifier: image, buildspec: {push}, env: {{variables: {{OF: one}}}}}}
+    - {{identifier: other, buildspec: {push}, env: {{variables: {{OF: two}}}}}}
+phases: {{build: {{commands: ['true']}}}}
+""")
+    done = build(folder, "--batch", "--image", f"{registry.address}/local/batch")
+    assert done.returncode == 1, done.stdout
+    assert re.search(r"  other: FAILED: it made sha256:\w+, and build 'image' made sha256:\w+: one batch makes one image", "\n".join(summary(done)))
+    (folder / push).write_text(spec("true"))
+    done = build(folder, "--batch", "--image", f"{registry.address}/local/batch")
+    assert done.returncode == 1 and summary(done)[-1] == f"Batch FAILED: none of its builds made the image {registry.address}/local/batch"
 
 
 # ---- who may ----
@@ -378,7 +487,7 @@ def test_a_machine_that_refuses_user_namespaces_is_named_with_what_to_change(fol
 def test_help_teaches(folder):
     done = subprocess.run([str(GANTRY), "build", "--help"], capture_output=True, text=True)
     assert done.returncode == 0
-    for word in ("--local", "--buildspec", "--env", "--image", "Exit 0", "gantry build --local services/shop"):
+    for word in ("--local", "--batch ", "--buildspec", "--env", "--image", "Exit 0", "gantry build --local services/shop"):
         assert word in done.stdout
     done = subprocess.run([str(GANTRY), "build"], capture_output=True, text=True)
     assert done.returncode == 2 and "say --local" in done.stderr
