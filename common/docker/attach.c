@@ -6,10 +6,8 @@ static void on_open(void *arg)
     struct docker_call *call = arg;
     call->inside = true;
     call->ops->opened(call->arg);
-    call->inside = false;
     /* Not to be freed by what comes after: a cancelled connection brings nothing any more. */
-    if (call->cancelled)
-        docker_call_cancel(call);
+    (void)docker_call_leave(call);
 }
 
 static void on_output(const char *data, size_t len, void *arg)
@@ -24,11 +22,8 @@ static int on_data(const char *data, size_t len, void *arg)
     struct docker_call *call = arg;
     call->inside = true;
     int rc = docker_frames_add(&call->frames, data, len, on_output, call, &call->err);
-    call->inside = false;
-    if (call->cancelled) {
-        docker_call_cancel(call);
+    if (docker_call_leave(call))
         return -1;
-    }
     if (rc == 0 && call->paused)
         http_call_pause(call->http, true);
     return rc;
@@ -64,11 +59,11 @@ int docker_send(struct docker_call *attached, const void *data, size_t len, stru
     return http_call_send(attached->http, data, len, err);
 }
 
-void docker_resume(struct docker_call *attached)
+void docker_resume(struct docker_call *call)
 {
-    if (!attached->paused)
+    if (!call->paused)
         return;
-    attached->paused = false;
-    if (attached->http)
-        http_call_pause(attached->http, false);
+    call->paused = false;
+    if (call->http)
+        http_call_pause(call->http, false);
 }

@@ -164,9 +164,18 @@ void docker_call_cancel(struct docker_call *call)
         http_call_cancel(call->http);
     call->http = NULL;
     if (call->inside)
-        call->cancelled = true; /* attach.c is on the stack, and frees it */
+        call->cancelled = true; /* who called back is on the stack, and frees it */
     else
         call_free(call);
+}
+
+bool docker_call_leave(struct docker_call *call)
+{
+    bool cancelled = call->cancelled;
+    call->inside = false;
+    if (cancelled)
+        docker_call_cancel(call);
+    return cancelled;
 }
 
 void docker_free(struct docker *docker)

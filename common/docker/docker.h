@@ -24,10 +24,12 @@ const char *docker_socket(const struct docker *docker);
 struct docker_answer {
     const char *id;            /* of docker_create() */
     const struct strv *ids;    /* of docker_list() */
-    int64_t code;              /* of docker_wait(): the exit code */
+    int64_t code;              /* of docker_wait(): the exit code; of docker_build(): that of the
+                                  step that failed, 0 where it was none */
     uint64_t bytes;            /* of docker_get(): what was written */
     int64_t cpu_ms;            /* of docker_stats(); 0: not known */
     uint64_t memory_max_bytes; /* likewise: the most at once, where the engine knows (cgroup v1) */
+    const char *digest;        /* of docker_push(): sha256:..., NULL where the engine says none */
 };
 /* `err`: code ERR_NONE, or what the engine said, with its code: ERR_NOT_FOUND (404), ERR_CONFLICT
  * (409), ERR_DENIED (401, 403), ERR_INVALID (other 4xx, or an answer that is none of the engine's),
@@ -54,6 +56,36 @@ struct docker_login {
  * silent for five minutes. */
 struct docker_call *docker_pull(struct docker *docker, const char *image,
                                 const struct docker_login *login, docker_done_fn *done, void *arg);
+
+/* The image's name there, and the image and what it was made of where nothing else needs that. */
+struct docker_call *docker_image_remove(struct docker *docker, const char *image,
+                                        docker_done_fn *done, void *arg);
+
+/* What the engine tells of its work, as it comes. False: no more until docker_resume(). */
+typedef bool docker_output_fn(const char *data, size_t len, void *arg);
+
+struct docker_build {
+    int fd; /* the context: a tar archive of `size` bytes; stays the caller's, open until done */
+    uint64_t size;
+    const char *dockerfile;            /* a path in it */
+    const char *tag;                   /* what the image is called in the engine */
+    const char *network;               /* of the engine, that its commands are in */
+    uint64_t memory_bytes;             /* of each command; 0: no limit; no swap beside it */
+    double cpu;                        /* cores; 0: no limit */
+    const struct docker_login *logins; /* of the registries that it may take images from */
+    size_t login_count;
+    docker_output_fn *output;
+};
+/* By the engine's own builder, with nothing of earlier builds but the images that it begins with,
+ * which are pulled anew where the registry has newer ones. No time limit. A build that fails is
+ * ERR_INVALID, with what the engine said; cancelling ends it. */
+struct docker_call *docker_build(struct docker *docker, const struct docker_build *build,
+                                 docker_done_fn *done, void *arg);
+/* Of one tag. What the registry refused is ERR_INVALID, too. Ends when nothing was told for five
+ * minutes. */
+struct docker_call *docker_push(struct docker *docker, const char *image,
+                                const struct docker_login *login, docker_output_fn *output,
+                                docker_done_fn *done, void *arg);
 
 /* ---- containers ---- */
 
@@ -108,6 +140,6 @@ struct docker_attach_ops {
 struct docker_call *docker_attach(struct docker *docker, const char *id,
                                   const struct docker_attach_ops *ops, void *arg);
 int docker_send(struct docker_call *attached, const void *data, size_t len, struct err *err);
-void docker_resume(struct docker_call *attached);
+void docker_resume(struct docker_call *call); /* that, a build or a push */
 
 #endif

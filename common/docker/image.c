@@ -7,8 +7,7 @@
 
 #define PULL_SILENT_MS (5 * 60 * 1000)
 
-/* An image's name is checked by the engine; in a path its slashes are its own. */
-static char *image_path(const char *image)
+char *docker_image_path(const char *image, const char *rest)
 {
     struct buf out;
     buf_init(&out, 4096);
@@ -22,7 +21,7 @@ static char *image_path(const char *image)
         free(part);
         free(escaped);
     }
-    buf_adds(&out, "/json");
+    buf_adds(&out, rest);
     return buf_detach(&out);
 }
 
@@ -32,7 +31,18 @@ struct docker_call *docker_image(struct docker *docker, const char *image, docke
     char *what = mem_printf("find the image %s", image);
     struct docker_call *call = docker_call_new(docker, what, NULL, done, arg);
     struct http_call_opts opts = {0};
-    docker_call_begin(call, image_path(image), &opts);
+    docker_call_begin(call, docker_image_path(image, "/json"), &opts);
+    free(what);
+    return call;
+}
+
+struct docker_call *docker_image_remove(struct docker *docker, const char *image,
+                                        docker_done_fn *done, void *arg)
+{
+    char *what = mem_printf("remove the image %s", image);
+    struct docker_call *call = docker_call_new(docker, what, NULL, done, arg);
+    struct http_call_opts opts = {.method = "DELETE"};
+    docker_call_begin(call, docker_image_path(image, ""), &opts);
     free(what);
     return call;
 }
@@ -81,16 +91,19 @@ static char *pull_path(const char *image)
     return path;
 }
 
-/* X-Registry-Auth of the API's "Authentication"; the caller wipes and frees. */
-static char *login_header(const struct docker_login *login)
+json_t *docker_login_json(const struct docker_login *login)
 {
-    json_t *json = json_pack("{s:s, s:s, s:s}", "username", login->user, "password",
-                             login->password, "serveraddress", login->registry);
+    return json_pack("{s:s, s:s, s:s}", "username", login->user, "password", login->password,
+                     "serveraddress", login->registry);
+}
+
+char *docker_login_header(const char *name, json_t *json)
+{
     char *text = json_dumps(json, JSON_COMPACT);
     /* The engine wants its padding. */
     char *plain = base64_encode(text, strlen(text));
-    char *header = mem_printf("X-Registry-Auth: %s", plain);
-    for (char *p = header + strlen("X-Registry-Auth: "); *p; p++)
+    char *header = mem_printf("%s: %s", name, plain);
+    for (char *p = header + strlen(name) + 2; *p; p++)
         *p = *p == '+' ? '-' : *p == '/' ? '_' : *p;
     mem_wipe(text, strlen(text));
     mem_wipe(plain, strlen(plain));
@@ -104,7 +117,7 @@ struct docker_call *docker_pull(struct docker *docker, const char *image,
                                 const struct docker_login *login, docker_done_fn *done, void *arg)
 {
     char *what = mem_printf("pull the image %s", image);
-    char *header = login ? login_header(login) : NULL;
+    char *header = login ? docker_login_header(DOCKER_LOGIN, docker_login_json(login)) : NULL;
     const char *headers[] = {header, NULL};
     struct docker_call *call = docker_call_new(docker, what, read_pull, done, arg);
     struct http_call_opts opts = {.method = "POST",

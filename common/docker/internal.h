@@ -10,9 +10,12 @@
 
 #define DOCKER_LISTED_MAX  100000
 #define DOCKER_MESSAGE_MAX 600
+#define DOCKER_DIGEST_SIZE 72 /* "sha256:", 64 hex digits, NUL */
 
 /* ---- read.c: what the engine says; pure ---- */
 
+/* One line, without what a terminal would take for a command; NULL: "". */
+void docker_set_text(char out[DOCKER_MESSAGE_MAX], const char *text);
 /* {"message": ...}: the text, for people, into `out`; "" where there is none. */
 void docker_read_message(const char *body, size_t len, char out[DOCKER_MESSAGE_MAX]);
 /* {"Id": ...}, checked: letters and digits. The caller frees. */
@@ -25,12 +28,22 @@ int docker_read_stats(const char *body, size_t len, struct docker_answer *out, s
 /* {"ApiVersion": "1.41", "MinAPIVersion": "1.12"}: which to speak, as 1.NN. */
 int docker_read_version(const char *body, size_t len, unsigned *minor, struct err *err);
 
-/* Lines of JSON, as a pull tells of itself; zero-initialise. */
+/* ---- progress.c: what it tells meanwhile; pure ---- */
+
+/* Lines of JSON, as a pull, a build and a push tell of themselves; zero-initialise. */
 struct docker_progress {
     struct buf line;
     bool begun;
-    char error[DOCKER_MESSAGE_MAX]; /* the last one that was told; "" for none */
+    uint64_t bytes;                  /* of all of it */
+    char error[DOCKER_MESSAGE_MAX];  /* the last one that was told; "" for none */
+    int64_t code;                    /* of that: the status that a command ended with; 0: none */
+    char digest[DOCKER_DIGEST_SIZE]; /* of what was pushed; "" for none */
+    /* Text for people, as it comes: what a build writes, lines of a pull and a push; NULL: nobody
+     * reads it. */
+    void (*output)(const char *data, size_t len, void *arg);
+    void *arg;
 };
+/* The lines may be cut anywhere. ERR_INVALID: these are none; ERR_LIMIT: more than 4 GiB. */
 int docker_progress_add(struct docker_progress *progress, const char *data, size_t len,
                         struct err *err);
 void docker_progress_release(struct docker_progress *progress);
@@ -79,9 +92,11 @@ struct docker_call {
     char *id;
     struct strv ids;
     struct docker_progress progress;
+    docker_output_fn *output; /* of a build and a push */
     /* attach.c */
     const struct docker_attach_ops *ops;
     struct docker_frames frames;
+    /* of both */
     bool paused, cancelled, inside;
 };
 
@@ -89,7 +104,23 @@ struct docker_call *docker_call_new(struct docker *docker, const char *what, doc
                                     docker_done_fn *done, void *arg);
 /* `path`: what follows the version, with its query; taken over. opts.url is filled in. */
 void docker_call_begin(struct docker_call *call, char *path, struct http_call_opts *opts);
+/* Where on_data() calls back, within it: true when the call was cancelled there, and is gone. */
+bool docker_call_leave(struct docker_call *call);
 /* For words in a URL; the caller frees. */
 char *docker_escape(const char *s);
+
+/* ---- image.c ---- */
+
+#define DOCKER_LOGIN  "X-Registry-Auth"   /* of the API's "Authentication": one login */
+#define DOCKER_LOGINS "X-Registry-Config" /* of ImageBuild: {registry: login, ...} */
+
+struct json_t;
+struct json_t *docker_login_json(const struct docker_login *login);
+/* The header of this name, with the JSON in base64; takes the reference. The caller wipes and
+ * frees. */
+char *docker_login_header(const char *name, struct json_t *json);
+/* /images/<image><rest>: a name is checked by the engine; its slashes are the path's own. The
+ * caller frees. */
+char *docker_image_path(const char *image, const char *rest);
 
 #endif

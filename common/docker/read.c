@@ -6,11 +6,10 @@
 #include "base/mem.h"
 #include "docker/internal.h"
 
-#define LINE_MAX_BYTES (256 * 1024)
-#define ID_MAX         128
-#define MINOR_MINE     41 /* what this speaks where the engine does */
-#define MINOR_LEAST    25
-#define MINOR_MOST     999
+#define ID_MAX      128
+#define MINOR_MINE  41 /* what this speaks where the engine does */
+#define MINOR_LEAST 25
+#define MINOR_MOST  999
 
 static json_t *parse(const char *body, size_t len, struct err *err)
 {
@@ -21,8 +20,7 @@ static json_t *parse(const char *body, size_t len, struct err *err)
     return json;
 }
 
-/* One line, without what a terminal would take for a command. */
-static void set_text(char out[DOCKER_MESSAGE_MAX], const char *text)
+void docker_set_text(char out[DOCKER_MESSAGE_MAX], const char *text)
 {
     size_t n = 0;
     for (; text && *text && n < DOCKER_MESSAGE_MAX - 1; text++)
@@ -35,7 +33,7 @@ static void set_text(char out[DOCKER_MESSAGE_MAX], const char *text)
 void docker_read_message(const char *body, size_t len, char out[DOCKER_MESSAGE_MAX])
 {
     json_t *json = json_loadb(body, len, 0, NULL);
-    set_text(out, json_string_value(json_object_get(json, "message")));
+    docker_set_text(out, json_string_value(json_object_get(json, "message")));
     json_decref(json);
 }
 
@@ -85,7 +83,7 @@ int docker_read_wait(const char *body, size_t len, int64_t *code, struct err *er
     const char *error =
         json_string_value(json_object_get(json_object_get(json, "Error"), "Message"));
     int rc = json ? 0 : -1;
-    set_text(text, error);
+    docker_set_text(text, error);
     if (json && error && *error)
         rc = err_set(err, ERR_UNAVAILABLE, "%s", text);
     else if (json && !json_is_integer(status))
@@ -139,53 +137,4 @@ int docker_read_version(const char *body, size_t len, unsigned *minor, struct er
     }
     json_decref(json);
     return rc;
-}
-
-/* ---- progress ---- */
-
-static int take_line(struct docker_progress *progress, struct err *err)
-{
-    struct buf *line = &progress->line;
-    if (line->len == 0 || (line->len == 1 && *line->data == '\r'))
-        return 0;
-    json_t *json = parse(line->data, line->len, err);
-    const char *error = json_string_value(json_object_get(json, "error"));
-    if (!error)
-        error = json_string_value(json_object_get(json, "message")); /* the whole is refused */
-    if (error)
-        set_text(progress->error, *error ? error : "it failed");
-    int rc = json ? 0 : -1;
-    json_decref(json);
-    buf_reset(line);
-    return rc;
-}
-
-int docker_progress_add(struct docker_progress *progress, const char *data, size_t len,
-                        struct err *err)
-{
-    if (!progress->begun)
-        buf_init(&progress->line, LINE_MAX_BYTES);
-    progress->begun = true;
-    while (len > 0) {
-        const char *end = memchr(data, '\n', len);
-        size_t n = end ? (size_t)(end - data) : len;
-        if (buf_add(&progress->line, data, n) < 0)
-            return err_set(err, ERR_INVALID,
-                           "the engine tells of a pull in a line of more than %d "
-                           "bytes",
-                           LINE_MAX_BYTES);
-        if (end && take_line(progress, err) < 0)
-            return -1;
-        n += end ? 1 : 0;
-        data += n;
-        len -= n;
-    }
-    return 0;
-}
-
-void docker_progress_release(struct docker_progress *progress)
-{
-    if (progress->begun)
-        buf_release(&progress->line);
-    progress->begun = false;
 }

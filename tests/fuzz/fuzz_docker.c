@@ -1,5 +1,6 @@
-/* What a Docker engine, or what passes for one, answers: JSON, the lines of a pull, the frames of
- * its streams, and the tar archives of a container's files. The first byte chooses. */
+/* What a Docker engine, or what passes for one, answers: JSON, the lines of a pull, a build and a
+ * push, the frames of its streams, and the tar archives of a container's files; and a .dockerignore.
+ * The first byte chooses. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include "archive/archive.h"
 #include "base/file.h"
+#include "docker/ignore.h"
 #include "docker/internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -41,15 +43,35 @@ static void frames(const char *data, size_t len, size_t cut)
         abort();
 }
 
-static void pull(const char *data, size_t len, size_t cut)
+static int add(struct docker_progress *progress, const char *data, size_t len)
 {
-    struct docker_progress progress = {0};
     struct err err = {0};
-    if (docker_progress_add(&progress, data, cut, &err) == 0)
-        (void)docker_progress_add(&progress, data + cut, len - cut, &err);
-    if (!memchr(progress.error, '\0', sizeof(progress.error)))
+    int rc = docker_progress_add(progress, data, len, &err);
+    if (rc < 0 && err.code == ERR_NONE)
         abort();
-    docker_progress_release(&progress);
+    return rc;
+}
+
+/* Of a pull, whose text nobody reads, a build and a push: cut in two anywhere, they say the same.
+ */
+static void progress(const char *data, size_t len, size_t cut)
+{
+    struct docker_progress whole = {.output = count}, parts = {.output = count}, quiet = {0};
+    given = 0;
+    int rc = add(&whole, data, len);
+    size_t at_once = given;
+    given = 0;
+    int rc_parts = add(&parts, data, cut) < 0 || add(&parts, data + cut, len - cut) < 0 ? -1 : 0;
+    if (rc != rc_parts || given != at_once || add(&quiet, data, len) != rc || given != at_once ||
+        strcmp(whole.error, parts.error) != 0 || whole.code != parts.code ||
+        strcmp(whole.digest, parts.digest) != 0)
+        abort();
+    if (!memchr(whole.error, '\0', sizeof(whole.error)) || strpbrk(whole.error, "\n\033") ||
+        (*whole.digest && strlen(whole.digest) != DOCKER_DIGEST_SIZE - 1))
+        abort();
+    docker_progress_release(&whole);
+    docker_progress_release(&parts);
+    docker_progress_release(&quiet);
 }
 
 static void json(const char *data, size_t len)
@@ -109,24 +131,45 @@ static void files(const uint8_t *data, size_t size)
         abort();
 }
 
+/* Not the engine's but a repository's: patterns, and a path. A folder's fate is its files'. */
+static void ignore(const char *data, size_t len, size_t cut)
+{
+    struct docker_ignore *patterns = NULL;
+    struct err err = {0};
+    char path[256], below[260];
+    size_t n = len - cut < sizeof(path) - 1 ? len - cut : sizeof(path) - 1;
+    memcpy(path, data + cut, n);
+    path[n] = '\0';
+    snprintf(below, sizeof(below), "%s/x", path);
+    if (docker_ignore_new(&patterns, data, cut, &err) < 0)
+        return;
+    if (docker_ignored(patterns, path) && !docker_ignore_has_exceptions(patterns) &&
+        !docker_ignored(patterns, below))
+        abort();
+    docker_ignore_free(patterns);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
     const char *text = (const char *)data + 2;
     size_t len = size - 2, cut = len ? data[1] % (len + 1) : 0;
-    switch (data[0] % 4) {
+    switch (data[0] % 5) {
     case 0:
         frames(text, len, cut);
         break;
     case 1:
-        pull(text, len, cut);
+        progress(text, len, cut);
         break;
     case 2:
         json(text, len);
         break;
-    default:
+    case 3:
         files(data + 2, size - 2);
+        break;
+    default:
+        ignore(text, len, cut);
     }
     return 0;
 }

@@ -3,8 +3,10 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "base/mem.h"
 #include "docker/docker.h"
 #include "tests/unit/docker/engine.h"
@@ -18,12 +20,18 @@ static struct {
     struct docker_call *attached;
     bool done, opened, ended, cancels;
     struct err err;
-    char id[64];
+    char id[64], digest[80];
     size_t listed;
     int64_t code;
     struct buf output;
     bool takes; /* output() answers */
+    int context;
 } fx;
+
+#define LOGINS                                                                                     \
+    "{\"h:5000\":{\"username\":\"u\",\"password\":\"p\",\"serveraddress\":\"h:5000\"},"            \
+    "\"https://index.docker.io/v1/\":{\"username\":\"v\",\"password\":\"q\","                      \
+    "\"serveraddress\":\"https://index.docker.io/v1/\"}}"
 
 static int setup(void **state)
 {
@@ -34,6 +42,8 @@ static int setup(void **state)
     fx.docker = docker_new(fx.loop, fx.engine.path);
     buf_init(&fx.output, 1024 * 1024);
     fx.takes = true;
+    fx.context = memfd_create("context", MFD_CLOEXEC);
+    assert_int_equal(write(fx.context, "context", 7), 7);
     return 0;
 }
 
@@ -43,6 +53,7 @@ static int teardown(void **state)
     docker_free(fx.docker);
     engine_stop(&fx.engine);
     buf_release(&fx.output);
+    close(fx.context);
     loop_free(fx.loop);
     return 0;
 }
@@ -57,6 +68,7 @@ static void on_done(const struct docker_answer *answer, const struct err *err, v
     fx.listed = answer->ids ? answer->ids->count : 0;
     if (answer->id)
         snprintf(fx.id, sizeof(fx.id), "%s", answer->id);
+    snprintf(fx.digest, sizeof(fx.digest), "%s", answer->digest ? answer->digest : "");
 }
 
 static void answers(const char *reply)
@@ -225,6 +237,149 @@ static void a_pull_names_one_tag_and_tells_why_it_failed(void **state)
     assert_non_null(strstr(fx.err.msg, "no such"));
 }
 
+/* ---- images that it makes ---- */
+
+static bool on_output(const char *data, size_t len, void *arg);
+static void until_text(const struct buf *buf, const char *text);
+
+static struct docker_call *build(size_t logins)
+{
+    static const struct docker_login all[] = {
+        {.user = "u", .password = "p", .registry = "h:5000"},
+        {.user = "v", .password = "q", .registry = "https://index.docker.io/v1/"}};
+    const struct docker_build wanted = {.fd = fx.context,
+                                        .size = 7,
+                                        .dockerfile = "a b/Dockerfile",
+                                        .tag = "h:5000/a/b:1",
+                                        .network = "none",
+                                        .memory_bytes = 4096,
+                                        .cpu = 1.5,
+                                        .logins = all,
+                                        .login_count = logins,
+                                        .output = on_output};
+    fx.done = false;
+    fx.attached = docker_build(fx.docker, &wanted, on_done, NULL);
+    return fx.attached;
+}
+
+static void a_build_sends_its_context_and_tells_what_the_engine_writes(void **state)
+{
+    (void)state;
+    answers("HTTP/1.1 200 OK\r\n\r\n{\"stream\":\"Step 1/1 : FROM x\"}\r\n{\"stream\":\"\\n\"}\r\n"
+            "{\"status\":\"Pulling from a/b\",\"id\":\"1\"}\r\n"
+            "{\"status\":\"Downloading\",\"progressDetail\":{\"current\":1,\"total\":2},\"id\":"
+            "\"ab\"}\r\n"
+            "{\"status\":\"Pull complete\",\"progressDetail\":{},\"id\":\"ab\"}\r\n"
+            "{\"aux\":{\"ID\":\"sha256:00\"}}\r\n{\"stream\":\"a\\u0000b\\n\"}\r\n");
+    build(2);
+    until(&fx.done);
+    assert_int_equal(fx.err.code, ERR_NONE);
+    assert_int_equal(fx.output.len, strlen("Step 1/1 : FROM x\n1: Pulling from a/b\n"
+                                           "ab: Pull complete\n") +
+                                        4);
+    assert_memory_equal(fx.output.data,
+                        "Step 1/1 : FROM x\n1: Pulling from a/b\nab: Pull complete\na\0b\n",
+                        fx.output.len);
+    assert_true(asked(
+        "POST /v1.41/build?dockerfile=a%20b%2FDockerfile&t=h%3A5000%2Fa%2Fb%3A1&networkmode=none"
+        "&pull=1&nocache=1&rm=1&forcerm=1&memory=4096&memswap=4096&cpuperiod=100000&cpuquota="
+        "150000 HTTP/1.1"));
+    assert_true(asked("Content-Type: application/x-tar\r\n") && asked("Content-Length: 7\r\n"));
+    char *logins = base64_encode(LOGINS, strlen(LOGINS));
+    assert_true(asked(logins));
+    free(logins);
+    build(0);
+    until(&fx.done);
+    assert_false(asked("X-Registry"));
+}
+
+static void a_build_or_a_push_that_fails_says_why(void **state)
+{
+    static const struct {
+        const char *reply;
+        enum err_code code;
+        int64_t status;
+        const char *says;
+    } cases[] = {
+        {"HTTP/1.1 200 "
+         "OK\r\n\r\n{\"stream\":\"x\"}\n{\"errorDetail\":{\"code\":3,\"message\":\"ended with "
+         "3\"},\"error\":\"ended with 3\"}\n",
+         ERR_INVALID, 3, "cannot build the image h:5000/a/b:1: ended with 3"},
+        {"HTTP/1.1 200 OK\r\n\r\n{\"errorDetail\":{\"message\":\"denied\"}}", ERR_INVALID, 0,
+         ": denied"},
+        {"HTTP/1.1 200 OK\r\n\r\n{\"errorDetail\":{}}\n", ERR_INVALID, 0, ": it failed"},
+        {"HTTP/1.1 200 OK\r\n\r\n{\"stream\":7}\n<html>\n", ERR_INVALID, 0, "no JSON"},
+        {"HTTP/1.1 200 OK\r\n\r\n{\"stream\":\"", ERR_INVALID, 0, "no JSON"},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}\n", ERR_UNAVAILABLE, 0, "cannot build"},
+        {"HTTP/1.1 400 No\r\nContent-Length: 32\r\n\r\n{\"message\":\"Cannot locate it  \"}\n",
+         ERR_INVALID, 0, "Cannot locate it"},
+        {"HTTP/1.1 500 No\r\nContent-Length: 20\r\n\r\n{\"message\":\"broken\"}", ERR_UNAVAILABLE,
+         0, "broken"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        answers(cases[i].reply);
+        build(0);
+        until(&fx.done);
+        if (fx.err.code != cases[i].code || !strstr(fx.err.msg, cases[i].says) ||
+            fx.code != cases[i].status)
+            fail_msg("%zu: %s: %s", i, err_code_name(fx.err.code), fx.err.msg);
+    }
+}
+
+static void a_build_waits_while_nobody_takes_what_it_writes_and_ends_when_cancelled(void **state)
+{
+    (void)state;
+    fx.engine.stays = true;
+    fx.takes = false;
+    answers("HTTP/1.1 200 OK\r\n\r\n{\"stream\":\"abc\"}\n");
+    build(0);
+    until_text(&fx.output, "abc");
+    engine_say(&fx.engine, "{\"stream\":\"def\"}\n", 17);
+    loop_run_for(fx.loop, 100, NULL);
+    assert_string_equal(buf_cstr(&fx.output), "abc");
+    fx.takes = true;
+    docker_resume(fx.attached);
+    until_text(&fx.output, "abcdef");
+    fx.cancels = true;
+    engine_say(&fx.engine, "{\"stream\":\"g\"}\n{\"stream\":\"h\"}\n", 30);
+    until(&fx.engine.gone);
+    assert_string_equal(buf_cstr(&fx.output), "abcdefg");
+    assert_false(fx.done);
+}
+
+static void a_push_tells_the_digest_and_goes_with_a_login_or_nobodys(void **state)
+{
+    const struct docker_login login = {.user = "u", .password = "p\"", .registry = "h"};
+    (void)state;
+    answers("HTTP/1.1 200 OK\r\n\r\n{\"status\":\"Pushed\",\"progressDetail\":{},\"id\":\"ab\"}\r\n"
+            "{\"progressDetail\":{},\"aux\":{\"Tag\":\"1\",\"Digest\":\"sha256:"
+            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\",\"Size\":5}}\r\n");
+    docker_push(fx.docker, "h:5000/a/b:1", NULL, on_output, on_done, NULL);
+    until(&fx.done);
+    assert_int_equal(fx.err.code, ERR_NONE);
+    assert_string_equal(fx.digest,
+                        "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+    assert_string_equal(buf_cstr(&fx.output), "ab: Pushed\n");
+    assert_true(asked("POST /v1.41/images/h%3A5000/a/b/push?tag=1 HTTP/1.1") &&
+                asked("X-Registry-Auth: e30=\r\n"));
+    answers("HTTP/1.1 200 OK\r\n\r\n{\"aux\":{\"Digest\":\"sha256:0123\"}}\r\n");
+    docker_push(fx.docker, "h:5000/a/b", &login, on_output, on_done, NULL);
+    until(&fx.done);
+    assert_string_equal(fx.digest, "");
+    assert_true(asked("/push?tag=latest ") && asked("X-Registry-Auth: eyJ1c2VybmFtZSI6InUiLC"));
+}
+
+static void an_image_is_removed_by_its_name(void **state)
+{
+    (void)state;
+    answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]");
+    docker_image_remove(fx.docker, "h:5000/a/b:1", on_done, NULL);
+    until(&fx.done);
+    assert_int_equal(fx.err.code, ERR_NONE);
+    assert_true(asked("DELETE /v1.41/images/h%3A5000/a/b%3A1 HTTP/1.1"));
+}
+
 static void a_cancelled_call_never_calls_back(void **state)
 {
     (void)state;
@@ -382,6 +537,11 @@ int main(void)
         TEST(nobody_behind_the_socket_is_unavailable_with_its_path),
         TEST(what_follows_is_spoken_in_the_version_that_the_engine_has),
         TEST(a_pull_names_one_tag_and_tells_why_it_failed),
+        TEST(a_build_sends_its_context_and_tells_what_the_engine_writes),
+        TEST(a_build_or_a_push_that_fails_says_why),
+        TEST(a_build_waits_while_nobody_takes_what_it_writes_and_ends_when_cancelled),
+        TEST(a_push_tells_the_digest_and_goes_with_a_login_or_nobodys),
+        TEST(an_image_is_removed_by_its_name),
         TEST(a_cancelled_call_never_calls_back),
         TEST(both_sides_speak_on_until_the_engine_hangs_up),
         TEST(a_stream_that_is_cut_or_none_ends_with_an_error),
