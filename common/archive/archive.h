@@ -137,10 +137,18 @@ struct archive_part {
     const char *below; /* of `dir` */
     const char *name;  /* relative */
 };
+enum archive_skip {
+    ARCHIVE_KEEP,
+    ARCHIVE_SKIP,    /* it alone: what is in a folder is asked for */
+    ARCHIVE_SKIP_ALL /* with all that is in it */
+};
 struct archive_tar {
     const char *dir; /* absolute, ours; nobody else writes below it meanwhile */
     const struct archive_part *parts;
     size_t part_count;
+    /* Of what lies in a part, by its name in the archive; NULL: all is kept. */
+    enum archive_skip (*skip)(const char *name, void *arg);
+    void *arg;
     struct archive_limits limits;
     const volatile bool *stop;
 };

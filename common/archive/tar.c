@@ -80,7 +80,7 @@ static int add_file(struct tarring *t, int dir, const char *name, const char *pa
 }
 
 static int add(struct tarring *t, int dir, const char *name, const char *path, unsigned depth,
-               struct err *err);
+               enum archive_skip skip, struct err *err);
 
 /* Not by libarchive's own walk, which changes this process's working folder. */
 static int add_folder(struct tarring *t, int parent, const char *name, const char *path,
@@ -101,7 +101,11 @@ static int add_folder(struct tarring *t, int parent, const char *name, const cha
         if (str_eq(each->d_name, ".") || str_eq(each->d_name, ".."))
             continue;
         char *below = mem_printf("%s/%s", path, each->d_name);
-        rc = add(t, fd, each->d_name, below, depth + 1, err);
+        enum archive_skip skip = t->conf->skip ? t->conf->skip(below, t->conf->arg) : ARCHIVE_KEEP;
+        if (t->conf->stop && *t->conf->stop)
+            rc = err_set(err, ERR_CONFLICT, "it was stopped");
+        else if (skip != ARCHIVE_SKIP_ALL)
+            rc = add(t, fd, each->d_name, below, depth + 1, skip, err);
         free(below);
     }
     closedir(dir);
@@ -109,17 +113,20 @@ static int add_folder(struct tarring *t, int parent, const char *name, const cha
 }
 
 static int add(struct tarring *t, int dir, const char *name, const char *path, unsigned depth,
-               struct err *err)
+               enum archive_skip skip, struct err *err)
 {
     char target[PATH_MAX];
     struct stat st;
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return err_errno(err, errno, "cannot read '%.300s'", path);
+    if (S_ISDIR(st.st_mode))
+        return skip == ARCHIVE_KEEP && write_head(t, path, &st, NULL, err) < 0
+                   ? -1
+                   : add_folder(t, dir, name, path, depth, err);
+    if (skip != ARCHIVE_KEEP)
+        return 0;
     if (S_ISREG(st.st_mode))
         return add_file(t, dir, name, path, err);
-    if (S_ISDIR(st.st_mode))
-        return write_head(t, path, &st, NULL, err) < 0 ? -1
-                                                       : add_folder(t, dir, name, path, depth, err);
     if (!S_ISLNK(st.st_mode))
         return 0;
     ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
@@ -133,7 +140,7 @@ static int add_part(struct tarring *t, const struct archive_part *part, struct e
 {
     char *root = mem_printf("%s/%s", t->conf->dir, part->below);
     struct stat st;
-    int rc = lstat(root, &st) == 0 ? add(t, AT_FDCWD, root, part->name, 0, err) : 0;
+    int rc = lstat(root, &st) == 0 ? add(t, AT_FDCWD, root, part->name, 0, ARCHIVE_KEEP, err) : 0;
     free(root);
     return rc;
 }

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/hex.h"
 #include "base/mem.h"
 #include "oci/oci.h"
 #include "sandbox/sandbox.h"
@@ -233,48 +232,20 @@ static void on_pulled(const struct docker_answer *answer, const struct err *err,
     fail_for_good(place, &why);
 }
 
-/* NULL and code ERR_NONE: without a login. */
-static char *login_of(const struct docker_place *place, char host[256], struct err *err)
-{
-    const struct docker_driver *driver = place->driver;
-    struct oci_ref ref;
-    if (oci_ref_parse(&ref, place->image, err) < 0)
-        return NULL;
-    snprintf(host, 256, "%s", ref.host);
-    char *encoded = oci_login(driver->secrets_dir, driver->login, ref.host, err);
-    uint8_t *plain = NULL;
-    size_t len = 0;
-    char *out = NULL;
-    if (encoded && base64_decode(encoded, strlen(encoded), &plain, &len) == 0)
-        out = mem_strndup((const char *)plain, len);
-    if (encoded)
-        mem_wipe(encoded, strlen(encoded));
-    if (plain)
-        mem_wipe(plain, len);
-    free(plain);
-    free(encoded);
-    return out;
-}
-
 static void pull(struct docker_place *place)
 {
-    char host[256] = "";
+    struct docker_driver *driver = place->driver;
+    struct docker_login login = {0};
+    struct oci_ref ref;
     struct err err = {0};
-    char *login = login_of(place, host, &err);
-    char *colon = login ? strchr(login, ':') : NULL;
-    if (err.code != ERR_NONE) {
+    if (oci_ref_parse(&ref, place->image, &err) < 0 ||
+        docker_login_of(driver, ref.host, &login, &err) < 0) {
         docker_place_fail(place, &err);
         return;
     }
-    if (colon)
-        *colon = '\0';
-    const struct docker_login with = {
-        .user = login, .password = colon ? colon + 1 : "", .registry = host};
     place->call =
-        docker_pull(place->driver->docker, place->image, colon ? &with : NULL, on_pulled, place);
-    if (colon)
-        mem_wipe(colon + 1, strlen(colon + 1));
-    free(login);
+        docker_pull(driver->docker, place->image, login.user ? &login : NULL, on_pulled, place);
+    docker_login_release(&login);
 }
 
 static void on_found(const struct docker_answer *answer, const struct err *err, void *arg)

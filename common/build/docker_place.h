@@ -27,13 +27,24 @@
 #define DOCKER_SRC   "/home/build/src"
 #define DOCKER_HOME  "/root"
 
+#define DOCKER_NOTES "images" /* a folder of the driver's: names of images that the engine has */
+
 #define MARK_SIZE 48
 
-/* A container to be removed, until the engine has done so. */
+enum docker_removal_kind {
+    REMOVE_CONTAINER, /* by its name or id */
+    REMOVE_IMAGE,     /* by its name */
+    REMOVE_STEP       /* an image without a name, by the beginning of its id */
+};
+
 struct docker_removal {
     LIST_ENTRY(docker_removal) link;
     struct docker_driver *driver;
-    char *container; /* name or id */
+    enum docker_removal_kind kind;
+    char *name;
+    char *note;       /* an image's: the file that says it is to be removed */
+    int64_t since_ms; /* a step's: Unix ms that it was not made before */
+    unsigned tries;
     struct docker_call *call;
     struct loop_timer *again;
 };
@@ -52,6 +63,7 @@ struct docker_driver {
     bool cleared; /* what was left is being removed */
     bool closing, empty;
     LIST_HEAD(, docker_place) places;
+    LIST_HEAD(, docker_image) images;
     LIST_HEAD(, docker_removal) removals;
 };
 
@@ -134,6 +146,37 @@ struct docker_place {
     void *usage_arg;
 };
 
+/* ---- docker_login.c ---- */
+/* The login for a registry's host; its user is NULL where there is none. Release it. */
+int docker_login_of(const struct docker_driver *driver, const char *host, struct docker_login *out,
+                    struct err *err);
+void docker_login_release(struct docker_login *login);
+/* All that the builder has; release them, also after an error. */
+int docker_logins_all(const struct docker_driver *driver, struct docker_login **out, size_t *count,
+                      struct err *err);
+void docker_logins_release(struct docker_login *logins, size_t count);
+
+/* ---- docker_image.c: a place of another kind, which makes a Dockerfile's image ---- */
+/* In the folder `dir`, which is taken over. */
+struct build_place *docker_image_take(struct docker_driver *driver, const struct build_wish *wish,
+                                      char *dir);
+struct docker_image;
+void docker_image_destroy(struct docker_image *image);
+/* Removes the images that builders of this folder left in the engine. */
+void docker_images_clear(struct docker_driver *driver);
+
+/* ---- docker_removal.c: each is tried until the engine has done it ---- */
+void docker_remove_container(struct docker_driver *driver, const char *container);
+/* Its note goes with it. */
+void docker_remove_image(struct docker_driver *driver, const char *image, const char *note,
+                         int64_t delay_ms);
+/* Unless it has got a name, or something needs it. */
+void docker_remove_step(struct docker_driver *driver, const char *id, int64_t since_ms,
+                        int64_t delay_ms);
+/* Somebody wants the image of that name anew: it is not removed any more. */
+void docker_keep_image(struct docker_driver *driver, const char *image);
+void docker_removals_free(struct docker_driver *driver); /* once no call is under way */
+
 /* ---- docker_script.c ---- */
 /* Writes what the container's first process runs below dir/run. */
 int docker_script_write(struct docker_place *place, const struct build_script *script,
@@ -166,6 +209,8 @@ bool docker_output(struct docker_place *place, const char *data, size_t len);
 void docker_output_flush(struct docker_place *place);
 
 /* ---- driver_docker.c ---- */
+void docker_note_empty(struct docker_driver *driver);
+void docker_remove_folder(struct docker_driver *driver, char *dir); /* soon; takes the name over */
 void docker_place_told(struct docker_place *place, int code, const char *limit);
 void docker_place_destroy(struct docker_place *place);
 #endif

@@ -65,6 +65,8 @@ struct build_wish {
 struct build_exit {
     int code;            /* 0 to 255; 128 + signal when a signal ended the shell */
     const char *limit;   /* the reason when a limit ended it, else NULL; valid during the call */
+    const char *failed;  /* of an image that the driver makes: why it cannot be made, else NULL;
+                            valid during the call */
     const char *refused; /* why script.users' one cannot be had, so that it did not run, else NULL;
                             valid during the call */
     struct err err;      /* code other than ERR_NONE: the place failed, nothing can run in it; the
@@ -76,6 +78,13 @@ struct build_exit {
 struct build_usage {
     int64_t cpu_ms;
     uint64_t memory_peak_bytes; /* of all of them at once */
+};
+
+/* An image that the driver makes; valid during open(). */
+struct build_image {
+    const char *dockerfile;  /* relative to the source */
+    const char *name;        /* repository:tag */
+    const char *digest_file; /* relative to `dir`: what was pushed, where that is told */
 };
 
 /* All that may be asked to run; valid during open(). */
@@ -93,6 +102,8 @@ struct build_script {
     const struct strv *export; /* names that export_variables() asks for; valid identifiers */
     bool separate;             /* each command in a shell of its own, which begins as the first
                                   one began (version 0.1) */
+    const struct build_image *image; /* only with ops.images: the first of `texts` makes it, the
+                                        second pushes it, and a shell runs neither; else NULL */
 
     /* What the commands write, in the order they write it, standard output and error as one. False:
      * stop reading until resume(); what is given meanwhile is kept. */
@@ -120,6 +131,7 @@ struct build_place {
 struct build_driver_ops {
     const char *name; /* sandbox, docker, kubernetes */
     bool users;       /* commands can run as other users than root (script.users) */
+    bool images;      /* of places for a `dockerfile:`: the driver makes the image (script.image) */
     /* Why what a build of a batch says about its image, and about being privileged, is left out, as
      * a clause for its log; the wish has it then as the action says. NULL: it is not. */
     const char *why_no_image, *why_unprivileged;

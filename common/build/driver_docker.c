@@ -9,7 +9,6 @@
 #include "sandbox/script.h"
 
 #define LOOK_EVERY_MS 10000
-#define AGAIN_MS      5000  /* a removal that failed */
 #define FAREWELL_MS   10000 /* of what is being removed when the driver goes */
 #define EXPORTED_MAX  (64 * 1024)
 #define FILE_EXPORTED "run/" SCRIPT_EXPORTED
@@ -17,49 +16,10 @@
 
 static const struct build_driver_ops ops;
 
-/* ---- removal of containers ---- */
-
-static void note_empty(struct docker_driver *driver)
+void docker_note_empty(struct docker_driver *driver)
 {
-    driver->empty = LIST_EMPTY(&driver->places) && LIST_EMPTY(&driver->removals);
-}
-
-static void removal_free(struct docker_removal *removal)
-{
-    struct docker_driver *driver = removal->driver;
-    LIST_REMOVE(removal, link);
-    loop_timer_free(removal->again);
-    free(removal->container);
-    free(removal);
-    note_empty(driver);
-}
-
-static void on_removed(const struct docker_answer *answer, const struct err *err, void *arg)
-{
-    struct docker_removal *removal = arg;
-    (void)answer;
-    removal->call = NULL;
-    if (err->code == ERR_NONE || err->code == ERR_NOT_FOUND)
-        removal_free(removal);
-    else
-        loop_timer_arm(removal->again, AGAIN_MS);
-}
-
-static void ask_removal(void *arg)
-{
-    struct docker_removal *removal = arg;
-    removal->call = docker_remove(removal->driver->docker, removal->container, on_removed, removal);
-}
-
-static void remove_container(struct docker_driver *driver, const char *container)
-{
-    struct docker_removal *removal = mem_alloc(sizeof(*removal));
-    removal->driver = driver;
-    removal->container = mem_strdup(container);
-    removal->again = loop_timer_new(driver->loop, ask_removal, removal);
-    LIST_INSERT_HEAD(&driver->removals, removal, link);
-    note_empty(driver);
-    ask_removal(removal);
+    driver->empty =
+        LIST_EMPTY(&driver->places) && LIST_EMPTY(&driver->images) && LIST_EMPTY(&driver->removals);
 }
 
 /* ---- whether there is an engine ---- */
@@ -70,7 +30,9 @@ static void on_listed(const struct docker_answer *answer, const struct err *err,
     driver->looking = NULL;
     loop_timer_arm(driver->look, LOOK_EVERY_MS);
     for (size_t i = 0; err->code == ERR_NONE && i < answer->ids->count; i++)
-        remove_container(driver, answer->ids->items[i]);
+        docker_remove_container(driver, answer->ids->items[i]);
+    if (err->code == ERR_NONE)
+        docker_images_clear(driver);
     driver->cleared = err->code == ERR_NONE;
     driver->on_state(driver->cleared, driver->cleared ? NULL : err->msg, driver->arg);
 }
@@ -107,11 +69,12 @@ static int check_wish(const struct docker_driver *driver, const struct build_wis
                        "'privileged: true' is not allowed on this builder, nor is a batch's "
                        "'privileged-mode': such a build is root of the engine's machine "
                        "(builder.docker-privileged)");
-    if (str_empty(spec->buildspec))
+    if (str_empty(spec->buildspec) && (wish->privileged || !str_empty(wish->image)))
         return err_set(err, ERR_INVALID,
-                       "'dockerfile:' is built by builders whose driver is sandbox; on this one, a "
-                       "buildspec with 'docker build' and 'privileged: true' does it");
-    if (str_empty(wish->image) && str_empty(driver->image))
+                       "'%s' is for the commands of a buildspec; a 'dockerfile:' is built by the "
+                       "engine, and has neither",
+                       wish->privileged ? "privileged: true" : "build-image:");
+    if (!str_empty(spec->buildspec) && str_empty(wish->image) && str_empty(driver->image))
         return err_set(err, ERR_INVALID,
                        "the action has no 'build-image:' to run in, and this builder has none for "
                        "such (builder.docker-image)");
@@ -133,19 +96,9 @@ static int make_folders(const char *dir, struct err *err)
     return rc;
 }
 
-static int take(struct build_driver *base, const struct build_wish *wish, struct build_place **out,
-                struct err *err)
+static struct build_place *place_new(struct docker_driver *driver, const struct build_wish *wish,
+                                     char *dir, const char *id)
 {
-    struct docker_driver *driver = (struct docker_driver *)base;
-    char id[ID_SIZE];
-    if (check_wish(driver, wish, err) < 0)
-        return -1;
-    id_random(id);
-    char *dir = mem_printf("%s/places/%s", driver->dir, id);
-    if (make_folders(dir, err) < 0) {
-        free(dir);
-        return -1;
-    }
     struct docker_place *place = mem_alloc(sizeof(*place));
     place->driver = driver;
     place->dir = dir;
@@ -164,9 +117,26 @@ static int take(struct build_driver *base, const struct build_wish *wish, struct
         .paths = {.build = DOCKER_BUILD, .src = DOCKER_SRC, .home = DOCKER_HOME},
         .image = place->image};
     LIST_INSERT_HEAD(&driver->places, place, link);
-    note_empty(driver);
+    docker_note_empty(driver);
     docker_place_make(place);
-    *out = &place->base;
+    return &place->base;
+}
+
+static int take(struct build_driver *base, const struct build_wish *wish, struct build_place **out,
+                struct err *err)
+{
+    struct docker_driver *driver = (struct docker_driver *)base;
+    char id[ID_SIZE];
+    if (check_wish(driver, wish, err) < 0)
+        return -1;
+    id_random(id);
+    char *dir = mem_printf("%s/places/%s", driver->dir, id);
+    if (make_folders(dir, err) < 0) {
+        free(dir);
+        return -1;
+    }
+    *out = str_empty(wish->request->build->buildspec) ? docker_image_take(driver, wish, dir)
+                                                      : place_new(driver, wish, dir, id);
     return 0;
 }
 
@@ -376,12 +346,17 @@ static void remove_folder(void *path)
     free(path);
 }
 
+void docker_remove_folder(struct docker_driver *driver, char *dir)
+{
+    loop_work(driver->loop, remove_folder, NULL, dir);
+}
+
 void docker_place_destroy(struct docker_place *place)
 {
     struct docker_driver *driver = place->driver;
     if (place->id && driver->docker)
-        remove_container(driver, place->id);
-    loop_work(driver->loop, remove_folder, NULL, place->dir);
+        docker_remove_container(driver, place->id);
+    docker_remove_folder(driver, place->dir);
     LIST_REMOVE(place, link);
     if (place->transfer.fd >= 0)
         close(place->transfer.fd);
@@ -397,7 +372,7 @@ void docker_place_destroy(struct docker_place *place)
     free(place->run_id);
     free(place->pipeline);
     free(place);
-    note_empty(driver);
+    docker_note_empty(driver);
 }
 
 static void free_place(struct build_place *base)
@@ -416,7 +391,7 @@ static void free_driver(struct build_driver *base)
     struct docker_driver *driver = (struct docker_driver *)base;
     docker_call_cancel(driver->looking);
     loop_timer_free(driver->look);
-    note_empty(driver);
+    docker_note_empty(driver);
     if (!driver->empty)
         loop_run_for(driver->loop, FAREWELL_MS, &driver->empty);
     docker_free(driver->docker);
@@ -425,9 +400,10 @@ static void free_driver(struct build_driver *base)
     /* What the engine never answered about. */
     while (!LIST_EMPTY(&driver->places))
         docker_place_destroy(LIST_FIRST(&driver->places));
+    while (!LIST_EMPTY(&driver->images))
+        docker_image_destroy(LIST_FIRST(&driver->images));
     loop_drain(driver->loop);
-    while (!LIST_EMPTY(&driver->removals))
-        removal_free(LIST_FIRST(&driver->removals));
+    docker_removals_free(driver);
     free(driver->dir);
     free(driver->image);
     free(driver->network);
@@ -489,13 +465,16 @@ int build_driver_docker(struct build_driver **out, struct loop *loop,
     driver->docker = docker_new(loop, conf->socket);
     driver->look = loop_timer_new(loop, look, driver);
     LIST_INIT(&driver->places);
+    LIST_INIT(&driver->images);
     LIST_INIT(&driver->removals);
     char *places = mem_printf("%s/places", driver->dir);
+    char *images = mem_printf("%s/" DOCKER_NOTES, driver->dir);
     int rc = file_remove_tree(places, err) < 0 || file_mkdirs(places, 0700, err) < 0 ||
-                     know_owner(driver, err) < 0
+                     file_mkdirs(images, 0700, err) < 0 || know_owner(driver, err) < 0
                  ? -1
                  : 0;
     free(places);
+    free(images);
     if (rc < 0) {
         free_driver(&driver->base);
         return -1;

@@ -1,5 +1,5 @@
 /* DESIGN: the digest comes from, in this order, GANTRY_IMAGE_DIGEST as the commands exported it (or
- * as `buildah push` wrote it, without a buildspec), imageDetail.json or imagedefinitions.json among
+ * as it was pushed, without a buildspec), imageDetail.json or imagedefinitions.json among
  * the artifacts, the tag that GANTRY_IMAGE names. Whatever it is, the registry must have it, and a
  * tag that was pushed with it must still name it.
  *
@@ -221,7 +221,7 @@ static int from_push(struct build *build, struct err *err)
         build->place->ops->read_file(build->place, "build/" IMAGE_DIGEST_FILE, 256, &text, NULL) <
             0)
         return 0;
-    int rc = take_digest(build, buf_cstr(&text), "what buildah pushed", err);
+    int rc = take_digest(build, buf_cstr(&text), "what was pushed", err);
     buf_release(&text);
     return rc;
 }

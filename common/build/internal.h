@@ -171,6 +171,8 @@ void steps_begin(struct build *build); /* the source is there */
 /* ---- spec.c ---- */
 /* The build's buildspec, or one that builds and pushes its Dockerfile. */
 int spec_load(struct build *build, struct err *err);
+/* Where it is, relative to the source. */
+const char *spec_dockerfile(const struct build *build);
 
 /* ---- batch.c ---- */
 /* The source is there, and the plan of its buildspec's batch is the answer: ends the build. */
@@ -296,7 +298,7 @@ void variables_add(const struct build *build, struct strv *env);
 /* ---- image.c ---- */
 /* Whether to ask the shell for these after the commands. */
 #define IMAGE_DIGEST_VARIABLE "GANTRY_IMAGE_DIGEST"
-#define IMAGE_DIGEST_FILE     ".gantry-digest" /* beside the source: what `buildah push` wrote */
+#define IMAGE_DIGEST_FILE     ".gantry-digest"         /* beside the source: what was pushed */
 int image_begin(struct build *build, struct err *err); /* repository and tag, before the commands */
 void image_cancel(struct build *build);                /* questions under way */
 void image_wants(const struct build *build, struct strv *paths); /* files that image_find() reads */

@@ -45,11 +45,31 @@ static char *cache_words(const struct build *build)
 }
 
 /* buildah bud, and push: what the digest is of is written where the builder reads it. */
-static int from_dockerfile(struct build *build, struct err *err)
+static void add_buildah(const struct build *build, const char *dockerfile, struct strv *commands)
+{
+    char *cache = cache_words(build);
+    strv_addf(commands, "buildah bud%s --file %s --tag %s .", cache, dockerfile, build->image_uri);
+    strv_addf(commands, "buildah push --digestfile %s/" IMAGE_DIGEST_FILE " %s",
+              build->place->paths.build, build->image_uri);
+    free(cache);
+}
+
+/* In words that people know: the driver does both itself. */
+static void add_docker(const struct build *build, const char *dockerfile, struct strv *commands)
+{
+    strv_addf(commands, "docker build --file %s --tag %s .", dockerfile, build->image_uri);
+    strv_addf(commands, "docker push %s", build->image_uri);
+}
+
+const char *spec_dockerfile(const struct build *build)
 {
     const char *dockerfile = build->request->build->dockerfile;
-    if (str_empty(dockerfile))
-        dockerfile = "Dockerfile";
+    return str_empty(dockerfile) ? "Dockerfile" : dockerfile;
+}
+
+static int from_dockerfile(struct build *build, struct err *err)
+{
+    const char *dockerfile = spec_dockerfile(build);
     if (check_path(dockerfile, "dockerfile", err) < 0)
         return -1;
     if (!build->image_uri)
@@ -59,12 +79,7 @@ static int from_dockerfile(struct build *build, struct err *err)
     build->spec->shell = mem_strdup("sh");
     struct buildspec_phase *phase = &build->spec->phases[BUILDSPEC_BUILD];
     phase->present = true;
-    char *cache = cache_words(build);
-    strv_addf(&phase->commands, "buildah bud%s --file %s --tag %s .", cache, quoted,
-              build->image_uri);
-    free(cache);
-    strv_addf(&phase->commands, "buildah push --digestfile %s/" IMAGE_DIGEST_FILE " %s",
-              build->place->paths.build, build->image_uri);
+    (build->place->ops->images ? add_docker : add_buildah)(build, quoted, &phase->commands);
     free(quoted);
     return 0;
 }

@@ -43,9 +43,10 @@ static void on_command(struct build *build, const struct build_exit *result)
         build_give_back(build, &result->err);
         return;
     }
-    if (result->limit) {
-        build_mark(build, "%s", result->limit);
-        build_fail(build, phase_of(build->plan.phase), result->limit, text, result->code);
+    const char *why = result->limit ? result->limit : result->failed;
+    if (why) {
+        build_mark(build, "%s", why);
+        build_fail(build, phase_of(build->plan.phase), why, text, result->code);
         return;
     }
     if (result->refused) {
@@ -122,6 +123,9 @@ static int open_place(struct build *build, struct err *err)
     }
     if (build->image_uri && !strv_has(&names, IMAGE_DIGEST_VARIABLE))
         strv_add(&names, IMAGE_DIGEST_VARIABLE);
+    const struct build_image image = {.dockerfile = spec_dockerfile(build),
+                                      .name = build->image_uri,
+                                      .digest_file = "build/" IMAGE_DIGEST_FILE};
     const struct build_script script = {.program = str_eq(build->spec->shell, "bash") ? "/bin/bash"
                                                                                       : "/bin/sh",
                                         .env = &env,
@@ -129,6 +133,7 @@ static int open_place(struct build *build, struct err *err)
                                         .users = &build->users,
                                         .export = &names,
                                         .separate = build->plan.separate_shells,
+                                        .image = build->place->ops->images ? &image : NULL,
                                         .output = on_output,
                                         .done = on_done,
                                         .arg = build};

@@ -29,6 +29,8 @@ struct docker_answer {
     uint64_t bytes;            /* of docker_get(): what was written */
     int64_t cpu_ms;            /* of docker_stats(); 0: not known */
     uint64_t memory_max_bytes; /* likewise: the most at once, where the engine knows (cgroup v1) */
+    bool named;                /* of docker_image(): it has a tag, or a digest in a repository */
+    int64_t made_ms;           /* likewise: when, Unix ms */
     const char *digest;        /* of docker_push(): sha256:..., NULL where the engine says none */
 };
 /* `err`: code ERR_NONE, or what the engine said, with its code: ERR_NOT_FOUND (404), ERR_CONFLICT
@@ -45,7 +47,7 @@ struct docker_call *docker_version(struct docker *docker, docker_done_fn *done, 
 
 /* ---- images ---- */
 
-/* Whether the engine has it. */
+/* Whether the engine has it, and what it knows of it. */
 struct docker_call *docker_image(struct docker *docker, const char *image, docker_done_fn *done,
                                  void *arg);
 /* A login for the image's registry; NULL: none. */

@@ -25,11 +25,18 @@ char *docker_image_path(const char *image, const char *rest)
     return buf_detach(&out);
 }
 
+static int read_image(struct docker_call *call, const struct http_response *response,
+                      struct docker_answer *answer, struct err *err)
+{
+    (void)call;
+    return docker_read_image(response->body, response->len, answer, err);
+}
+
 struct docker_call *docker_image(struct docker *docker, const char *image, docker_done_fn *done,
                                  void *arg)
 {
     char *what = mem_printf("find the image %s", image);
-    struct docker_call *call = docker_call_new(docker, what, NULL, done, arg);
+    struct docker_call *call = docker_call_new(docker, what, read_image, done, arg);
     struct http_call_opts opts = {0};
     docker_call_begin(call, docker_image_path(image, "/json"), &opts);
     free(what);

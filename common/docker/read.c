@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "docker/internal.h"
 
@@ -105,6 +106,22 @@ int docker_read_stats(const char *body, size_t len, struct docker_answer *out, s
         rc = err_set(err, ERR_INVALID, "the engine's answer is no object");
     out->cpu_ms = ns > 0 ? ns / 1000000 : 0;
     out->memory_max_bytes = most > 0 ? (uint64_t)most : 0;
+    json_decref(json);
+    return rc;
+}
+
+int docker_read_image(const char *body, size_t len, struct docker_answer *out, struct err *err)
+{
+    json_t *json = parse(body, len, err);
+    const char *made = json_string_value(json_object_get(json, "Created"));
+    int rc = json ? 0 : -1;
+    out->named = json_array_size(json_object_get(json, "RepoTags")) ||
+                 json_array_size(json_object_get(json, "RepoDigests"));
+    out->made_ms = 0;
+    if (json && !json_is_object(json))
+        rc = err_set(err, ERR_INVALID, "the engine's answer is no object");
+    else if (made && clock_parse_rfc3339(made, &out->made_ms) < 0)
+        rc = err_set(err, ERR_INVALID, "the engine's answer has no time: '%.40s'", made);
     json_decref(json);
     return rc;
 }

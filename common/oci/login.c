@@ -14,6 +14,7 @@
 
 #define TOKEN_TIMEOUT_MS 20000
 #define TOKEN_MAX        (64 * 1024)
+#define HOSTS_MAX        100
 
 char *oci_challenge_part(const char *challenge, const char *name)
 {
@@ -30,7 +31,9 @@ char *oci_challenge_part(const char *challenge, const char *name)
     return NULL;
 }
 
-/* Docker writes https://index.docker.io/v1/ for its own. */
+/* Docker writes this for its own. */
+#define DOCKER_IO "https://index.docker.io/v1/"
+
 static const json_t *entry_of(const json_t *auths, const char *host)
 {
     char *with_scheme = mem_printf("https://%s", host);
@@ -38,7 +41,7 @@ static const json_t *entry_of(const json_t *auths, const char *host)
     if (!entry)
         entry = json_object_get(auths, with_scheme);
     if (!entry && str_eq(host, "docker.io"))
-        entry = json_object_get(auths, "https://index.docker.io/v1/");
+        entry = json_object_get(auths, DOCKER_IO);
     free(with_scheme);
     return entry;
 }
@@ -64,6 +67,27 @@ char *oci_login(const char *secrets_dir, const char *login, const char *host, st
     char *found = oci_login_of(buf_cstr(&config), config.len, host);
     secret_release(&config);
     return found;
+}
+
+int oci_login_hosts(const char *secrets_dir, const char *login, struct strv *hosts, struct err *err)
+{
+    struct buf config;
+    const char *name;
+    json_t *entry;
+    if (str_empty(login))
+        return 0;
+    if (secret_read(&config, secrets_dir, login, err) < 0)
+        return -1;
+    json_t *json = json_loadb(buf_cstr(&config), config.len, 0, NULL);
+    json_object_foreach(json_object_get(json, "auths"), name, entry)
+    {
+        const char *host = str_starts(name, "https://") ? name + strlen("https://") : name;
+        if (hosts->count < HOSTS_MAX)
+            strv_add(hosts, str_eq(name, DOCKER_IO) ? "docker.io" : host);
+    }
+    json_decref(json);
+    secret_release(&config);
+    return 0;
 }
 
 static void wipe(char *s)

@@ -36,6 +36,9 @@ struct oci_conf {
 /* What a login for the host is in such a secret: base64 of user:password, which the caller wipes
  * and frees. NULL with code ERR_NONE: there is none. */
 char *oci_login(const char *secrets_dir, const char *login, const char *host, struct err *err);
+/* Adds the hosts that such a secret has logins for, at most 100 of them. */
+int oci_login_hosts(const char *secrets_dir, const char *login, struct strv *hosts,
+                    struct err *err);
 
 struct oci_client;
 struct oci_client *oci_client_new(struct loop *loop, const struct oci_conf *conf);

@@ -303,7 +303,144 @@ def test_without_an_engine_no_build_is_taken_and_readiness_says_why(make_stack, 
     assert stack.wait_release("waits", 1)["status"] == "succeeded"
 
 
-def test_a_dockerfile_is_refused_with_what_to_do_instead(stack, engine, repository):
-    commit(repository)
-    stack.apply(pipeline("file", repository, "x").replace("buildspec: x", "dockerfile: Dockerfile, image: registry.example/x"))
-    assert "'dockerfile:' is built by builders whose driver is sandbox" in finished(stack.wait_release("file", 1))["reason"]
+# ---- Dockerfiles ----
+
+def dockerfile(stack, repository, name, text, image, files=None, more=""):
+    """Starts a release of a pipeline that makes `image` of this Dockerfile."""
+    repository.commit(name, {"Dockerfile": text, ".dockerignore": "", **(files or {})})
+    stack.apply(pipeline(name, repository, "x").replace("buildspec: x", f"dockerfile: Dockerfile, image: '{image}'{more}"))
+
+
+def made(stack, name):
+    release = stack.wait_release(name, 1)
+    return release, stack.gantry("logs", f"{name}/1", "app", check=False).out
+
+
+@pytest.fixture(scope="module")
+def base(engine, registry):
+    """The base image, where builds may take it from."""
+    name = f"{registry.address}/ci/base:1"
+    engine.docker("tag", engine.base, name)
+    engine.docker("push", name)
+    engine.docker("rmi", name)
+    return name
+
+
+def engine_has(engine):
+    return set(engine.docker("images", "-aq", "--no-trunc").split()), set(engine.docker("ps", "-aq", "--no-trunc").split())
+
+
+def left_as_before(engine, before, image):
+    eventually(lambda: not engine.docker("images", "-q", image) and engine_has(engine) == before, what=f"the removal of {image}")
+
+
+def test_a_dockerfile_is_built_and_pushed_by_the_engine_and_nothing_of_it_is_left_there(stack, engine, repository, registry, base):
+    engine.docker("pull", base)
+    before = engine_has(engine)
+    image = f"{registry.address}/made/app"
+    text = (f"FROM {base} AS first\nRUN echo made >/made\nFROM {base}\nCOPY --from=first /made /made\nCOPY . /src\nRUN id -u && cat /src/kept && ls -A /src /src/folder && readlink /src/link && "
+            "printf 'nul\\0here\\n' && test -x /src/tool && (cat /sys/fs/cgroup/memory.max || cat /sys/fs/cgroup/memory/memory.limit_in_bytes) 2>/dev/null\nCMD echo fine\n")
+    files = {"kept": "kept text\n", "left": "x", "folder/a.md": "x", "folder/b.txt": "x", "tool": "#!/bin/sh\n",
+             ".dockerignore": "# what is not to be in it\n/left\n**/*.md\nDockerfile\n.dockerignore\n.git\n"}
+    link = repository.clone / "link"
+    link.symlink_to("kept")
+    (repository.clone / "tool").touch()
+    (repository.clone / "tool").chmod(0o755)
+    repository.git("add", "-A")
+    dockerfile(stack, repository, "made", text, image, files, ", size: {memory: 128Mi, cpu: 1}")
+    release, log = made(stack, "made")
+    assert release["status"] == "succeeded", log
+    for said in ["Running command docker build --file 'Dockerfile' --tag", "Step 1/7 : FROM", "\n0\nkept text\n/src:\nfolder\nkept\nlink\ntool\n",
+                 "/src/folder:\nb.txt\nkept\nnul\0here\n", "\n134217728\n", "Running command docker push", "Phase complete: BUILD SUCCEEDED"]:
+        assert said in log, log
+    artifact = finished(release)["image"]
+    assert artifact["uri"] == f"{image}:made-1" and artifact["digest"].startswith("sha256:"), artifact
+    left_as_before(engine, before, image)
+    assert engine.docker("run", "--rm", f"{image}@{artifact['digest']}") == "fine"
+    engine.docker("rmi", "-f", f"{image}@{artifact['digest']}")
+
+
+def test_an_image_that_cannot_be_made_or_pushed_fails_the_build_with_the_engines_words(stack, engine, repository, registry, base):
+    engine.docker("pull", base)
+    before = engine_has(engine)
+    image = f"{registry.address}/failed/app"
+    cases = {
+        "step": (f"FROM {base}\nRUN echo before; exit 7\n", image, "returned a non-zero code: 7"),
+        "word": (f"FROM {base}\nRUM true\n", image, "unknown instruction: RUM"),
+        "from": (f"FROM {registry.address}/none:1\n", image, "none:1"),
+        "copy": (f"FROM {base}\nCOPY missing /\n", image, "missing"),
+        "taken": (f"FROM {base}\nRUN true\n", "127.0.0.1:1/nobody/there", "cannot push the image 127.0.0.1:1/nobody/there:taken-1: "),
+    }
+    for name, (text, to, reason) in cases.items():
+        dockerfile(stack, repository, name, text, to)
+        release, log = made(stack, name)
+        assert release["status"] == "failed" and reason in finished(release)["reason"], log
+        assert len(action(release)["runs"]) == 1 and finished(release)["reason"] in log
+        left_as_before(engine, before, to)
+    assert finished(stack.release("step", 1))["exitCode"] == 7
+    stack.apply(pipeline("nofile", repository, "x").replace("buildspec: x", f"dockerfile: sub/none, image: {image}"))
+    assert "sub/none" in finished(stack.wait_release("nofile", 1))["reason"]
+    stack.apply(pipeline("privileged", repository, "x").replace("buildspec: x", f"dockerfile: Dockerfile, image: {image}, build-image: x"))
+    assert "'build-image:' is for the commands of a buildspec" in finished(stack.wait_release("privileged", 1))["reason"]
+
+
+SLEEP = "FROM {}\nRUN echo sleeping; sleep 987\n"
+
+
+def sleeps(stack, engine, name):
+    eventually(lambda: "\nsleeping\n" in stack.gantry("logs", f"{name}/1", "app", check=False).out, what="the build to sleep")
+    return set(engine.docker("ps", "-q", "--no-trunc").split())
+
+
+def test_an_image_whose_build_is_stopped_is_not_gone_on_with(stack, engine, repository, registry, base):
+    before = engine_has(engine)
+    image = f"{registry.address}/stopped/app"
+    dockerfile(stack, repository, "halted", SLEEP.format(base + "\nRUN echo first >/x"), image)
+    assert sleeps(stack, engine, "halted") > before[1]
+    stack.gantry("release", "stop", "halted/1", "--abandon", "--reason", "enough")
+    assert stack.wait_release("halted", 1)["status"] == "stopped"
+    left_as_before(engine, before, image)
+
+
+def test_a_killed_builder_takes_the_engines_build_with_it(make_stack, engine, repository, registry, base):
+    stack = make_stack(settings=settings(engine))
+    before = engine_has(engine)
+    image = f"{registry.address}/killed/app"
+    dockerfile(stack, repository, "gone", SLEEP.format(base), image)
+    assert sleeps(stack, engine, "gone") > before[1]
+    [note] = (stack.folder / "state").rglob("docker/images/*")
+    assert note.read_text() == f"{image}:gone-1"
+    engine.docker("tag", base, f"{image}:gone-1")  # as if it had been made
+    os.kill(stack.supervisor.pid, signal.SIGSTOP)
+    try:
+        stack.kill("builder")
+        eventually(lambda: engine_has(engine)[1] == before[1], what="the end of the step")
+    finally:
+        os.kill(stack.supervisor.pid, signal.SIGCONT)
+    eventually(lambda: not engine.docker("images", "-q", image), what="the removal of the tag")
+    eventually(lambda: engine_has(engine)[1] > before[1], what="the next attempt")
+    stack.gantry("release", "stop", "gone/1", "--abandon", "--reason", "enough")
+    assert stack.wait_release("gone", 1)["status"] == "stopped"
+    eventually(lambda: not engine.docker("images", "-q", image), what=f"the removal of {image}")
+
+
+def test_a_dockerfile_begins_with_and_is_pushed_to_what_only_the_builders_login_may(make_stack, engine, repository, workspace):
+    registry = Registry(workspace / "locked-images", login=("pusher", "s3cret:pass"))
+    registry.start()
+    try:
+        name = f"{registry.address}/ci/base:1"
+        engine.docker("login", "-u", "pusher", "--password-stdin", registry.address, stdin="s3cret:pass")
+        engine.docker("tag", engine.base, name)
+        engine.docker("push", name)
+        engine.docker("logout", registry.address)
+        engine.docker("rmi", name)
+        stack = make_stack(settings=settings(engine, **{"registry-login": "registries", "registry-ca": str(registry.ca), "insecure-registries": []}), start=False)
+        stack.prepare()
+        auth = base64.b64encode(b"pusher:s3cret:pass").decode()
+        stack.secret("registries", json.dumps({"auths": {registry.address: {"auth": auth}}}), builder=True)
+        stack.start()
+        dockerfile(stack, repository, "locked", f"FROM {name}\nRUN env | grep -c s3cret || true\n", f"{registry.address}/ci/made")
+        release, log = made(stack, "locked")
+        assert release["status"] == "succeeded" and "s3cret:pass" not in log, log
+    finally:
+        registry.stop()

@@ -1,6 +1,6 @@
 /* What a Docker engine, or what passes for one, answers: JSON, the lines of a pull, a build and a
- * push, the frames of its streams, and the tar archives of a container's files; and a .dockerignore.
- * The first byte chooses. */
+ * push, the frames of its streams, and the tar archives of a container's files; and a
+ * .dockerignore. The first byte chooses. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +91,7 @@ static void json(const char *data, size_t len)
     (void)docker_read_ids(data, len, &ids, &err);
     (void)docker_read_wait(data, len, &code, &err);
     (void)docker_read_stats(data, len, &answer, &err);
+    (void)docker_read_image(data, len, &answer, &err);
     if (docker_read_version(data, len, &minor, &err) == 0 && (minor < 25 || minor > 999))
         abort();
     if (answer.cpu_ms < 0)

@@ -69,6 +69,37 @@ static void parts_that_are_not_there_are_left_out_and_a_file_is_a_part(void **st
     assert_place("home/two", "file:644:1");
 }
 
+static enum archive_skip left_out(const char *name, void *arg)
+{
+    (void)arg;
+    return str_ends(name, "/all")                              ? ARCHIVE_SKIP_ALL
+           : strstr(name, "/skip") && !str_ends(name, "/kept") ? ARCHIVE_SKIP
+                                                               : ARCHIVE_KEEP;
+}
+
+static void what_is_skipped_is_left_out_alone_or_with_all_that_is_in_it(void **state)
+{
+    const struct archive_part part = {"build/src", "src"};
+    const struct archive_tar tar = {
+        .dir = place_dir, .parts = &part, .part_count = 1, .skip = left_out};
+    struct err err = {0};
+    uint64_t size;
+    (void)state;
+    place_file("build/src/all/kept", "1", 0644);
+    place_file("build/src/skip/left", "2", 0644);
+    place_file("build/src/skip/deep/kept", "3", 0644);
+    place_file("build/src/other", "4", 0644);
+    place_folder("build/src/skip/empty");
+    int fd = place_zip();
+    assert_int_equal(archive_tar(&tar, fd, &size, &err), 0);
+    assert_int_equal(unpack(fd, "x", (struct archive_limits){0}, &err), 0);
+    assert_place("x/all", "none");
+    assert_place("x/skip/left", "none");
+    assert_place("x/skip/empty", "none");
+    assert_place("x/skip/deep/kept", "file:644:3");
+    assert_place("x/other", "file:644:4");
+}
+
 static void more_than_the_limits_say_is_refused_both_ways(void **state)
 {
     const struct archive_part part = {"build/src", "src"};
@@ -185,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_folder_comes_back_as_it_was_with_links_and_modes_and_any_name),
         TEST(parts_that_are_not_there_are_left_out_and_a_file_is_a_part),
+        TEST(what_is_skipped_is_left_out_alone_or_with_all_that_is_in_it),
         TEST(more_than_the_limits_say_is_refused_both_ways),
         TEST(a_file_with_two_names_has_them_here_too),
         TEST(nothing_gets_out_of_the_folder),

@@ -124,6 +124,33 @@ static void usage_is_in_the_engines_units(void **state)
 
 /* ---- a pull ---- */
 
+static void an_image_has_a_name_or_none_and_the_time_that_it_was_made(void **state)
+{
+    static const struct {
+        const char *body;
+        bool named;
+        int64_t made_ms;
+    } good[] = {
+        {"{\"RepoTags\": [], \"RepoDigests\": null, \"Created\": \"1970-01-01T00:00:01.5000009Z\"}",
+         false, 1500},
+        {"{\"RepoTags\": [\"a:1\"], \"Created\": \"1970-01-01T01:00:00+01:00\"}", true, 0},
+        {"{\"RepoTags\": null, \"RepoDigests\": [\"a@sha256:0\"]}", true, 0},
+        {"{}", false, 0}};
+    static const char *const wrong[] = {"", "[]", "{", "{\"Created\": \"yesterday\"}"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+        struct docker_answer answer = {.named = !good[i].named, .made_ms = 7};
+        struct err err = {0};
+        assert_int_equal(docker_read_image(good[i].body, strlen(good[i].body), &answer, &err), 0);
+        assert_int_equal(answer.named, good[i].named);
+        assert_int_equal(answer.made_ms, good[i].made_ms);
+    }
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        struct docker_answer answer = {0};
+        REFUSED(docker_read_image(wrong[i], strlen(wrong[i]), &answer, &why) < 0);
+    }
+}
+
 static void a_pull_tells_of_its_failure_in_a_line_that_may_be_cut_anywhere(void **state)
 {
     static const char text[] = "{\"status\": \"Pulling from x\"}\r\n\r\n{\"errorDetail\": {}, "
@@ -217,6 +244,7 @@ int main(void)
         cmocka_unit_test(a_wait_ends_with_a_code_or_with_what_went_wrong),
         cmocka_unit_test(the_version_is_one_that_both_speak),
         cmocka_unit_test(usage_is_in_the_engines_units),
+        cmocka_unit_test(an_image_has_a_name_or_none_and_the_time_that_it_was_made),
         cmocka_unit_test(a_pull_tells_of_its_failure_in_a_line_that_may_be_cut_anywhere),
         cmocka_unit_test(a_line_that_never_ends_or_is_no_json_is_refused),
         cmocka_unit_test(frames_give_their_bytes_wherever_they_are_cut),
