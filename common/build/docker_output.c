@@ -18,12 +18,43 @@ static bool give(struct docker_place *place, const char *data, size_t len)
     return true;
 }
 
-/* "0", "137 end oom=1 peak=12345", "ready". */
+/* Whom a command was to run as, and cannot. */
+static const char *refusal(const char *word)
+{
+    return str_eq(word, "no-user")    ? "there is no such user in the build's /etc/passwd"
+           : str_eq(word, "no-means") ? "its ids cannot be had: the build image has no setpriv, "
+                                        "no chroot with --userspec and no su that works"
+                                      : NULL;
+}
+
+/* What was told of a command; a shell's end that was asked for tells of none. */
+static void take_word(struct docker_place *place, const char *word, bool ended, const char *limit)
+{
+    const char *refused = refusal(word);
+    int64_t code = -1;
+    bool changing = place->changing;
+    if (ended) {
+        place->shell = changing; /* the other user's, which the command was sent to */
+        place->changing = false;
+        if (changing)
+            return;
+    }
+    if (str_eq(word, "ready")) {
+        place->ready = true;
+        place->state = PLACE_RUNNING;
+        docker_place_send(place);
+    } else if (refused) {
+        docker_place_refused(place, refused);
+    } else if (str_to_i64(word, &code) == 0 && code >= 0 && code <= 255) {
+        docker_place_told(place, (int)code, code != 0 ? limit : NULL);
+    }
+}
+
+/* "0", "137 end oom=1 peak=12345", "ready", "no-user". */
 static void take_line(struct docker_place *place, char *line)
 {
     struct strv words = {0};
     uint64_t ooms = place->ooms, value;
-    int64_t code = -1;
     char limit[96];
     strv_split(&words, line, ' ');
     for (size_t i = 1; i < words.count; i++) {
@@ -37,13 +68,8 @@ static void take_line(struct docker_place *place, char *line)
     place->ooms = ooms;
     snprintf(limit, sizeof(limit), "It used more memory than the limit of %llu MiB",
              (unsigned long long)(place->limits.memory_bytes >> 20));
-    if (words.count && str_eq(words.items[0], "ready")) {
-        place->ready = true;
-        place->state = PLACE_RUNNING;
-        docker_place_send(place);
-    } else if (words.count && str_to_i64(words.items[0], &code) == 0 && code >= 0 && code <= 255) {
-        docker_place_told(place, (int)code, over && code != 0 ? limit : NULL);
-    }
+    if (words.count)
+        take_word(place, words.items[0], strv_has(&words, "end"), over ? limit : NULL);
     strv_release(&words);
 }
 

@@ -274,7 +274,7 @@ void docker_place_send(struct docker_place *place)
     struct err err = {0};
     if (place->state != PLACE_RUNNING || !place->asked[0] || place->sent)
         return;
-    place->sent = true;
+    place->sent = place->shell = true;
     if (!place->attached)
         err_set(&err, ERR_UNAVAILABLE, "the engine's stream of the container has ended");
     else

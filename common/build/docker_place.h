@@ -6,7 +6,8 @@
  *
  * The container's first process is a small shell program (docker_script.c). The builder speaks with
  * it by the container's standard input, which is attached: the variables (they are written down
- * nowhere), then a line for each command. It passes those lines on to the one shell that runs the
+ * nowhere), then a line for each command, before it one that names its user where that changes. It
+ * passes those lines on to the one shell that runs the
  * commands as in a sandbox (sandbox/script.h). Standard output has what the commands write and,
  * after each, a line of the program's own that begins with a mark nobody can guess: so their order
  * is certain, which it is not between two streams of the engine.
@@ -113,8 +114,12 @@ struct docker_place {
     bool (*output)(const char *data, size_t len, void *arg);
     void (*done)(const struct build_exit *result, void *arg);
     void *arg;
-    char asked[64]; /* the line of the command that runs or waits; "" for none */
+    char asked[128]; /* the lines of the command that runs or waits; "" for none */
     bool sent;
+    struct strv users; /* of the commands */
+    const char *user;  /* who ran the last one */
+    bool shell;        /* there is one, as far as is known */
+    bool changing;     /* its end is asked for: the next is another user's */
     bool exporting;
 
     /* output */
@@ -212,5 +217,7 @@ void docker_output_flush(struct docker_place *place);
 void docker_note_empty(struct docker_driver *driver);
 void docker_remove_folder(struct docker_driver *driver, char *dir); /* soon; takes the name over */
 void docker_place_told(struct docker_place *place, int code, const char *limit);
+/* The command's user cannot be had. */
+void docker_place_refused(struct docker_place *place, const char *why);
 void docker_place_destroy(struct docker_place *place);
 #endif

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,9 +16,9 @@
 /* Process 1 of the container, which no signal from inside ends. Descriptor 7 is the builder, 8 what
  * is to be run, kept open here for all shells; 9 is what the builder reads. It starts a shell when
  * a command is there for it, in the foreground, so that signals are to it what they are to a
- * program that a person starts. relay() watches the builder: when it says so or is gone, everything
- * else is asked to end, and killed ten seconds later (the engine kills it all where the builder
- * wants that earlier). */
+ * program that a person starts; of the user whom the last line "as <user>" named. relay() watches
+ * the builder: when it says so or is gone, everything else is asked to end, and killed ten seconds
+ * later (the engine kills it all where the builder wants that earlier). */
 static const char init[] =
     "for GANTRY_P in mkfifo sleep; do\n"
     "command -v \"$GANTRY_P\" >/dev/null || { echo \"the image has no $GANTRY_P\"; exit 127; }\n"
@@ -41,16 +42,49 @@ static const char init[] =
     "while IFS= read -r line <&7 && [ \"$line\" != '%s' ]; do env=\"$env$line\n\"; done\n"
     "relay & relay=$!\n"
     "tell ready\n"
+    "user=" SCRIPT_ROOT " how=\n"
     "while IFS= read -r line <&8 && [ \"$line\" != over ]; do\n"
+    "case $line in\n"
+    "'') continue ;;\n"
+    "'as '*) [ \"$line\" = \"as $user\" ] || how=new; user=${line#as }; continue ;;\n"
+    "esac\n"
     "printf '%%s\\n' \"$line\" >&8\n"
     "kill -0 $relay 2>/dev/null || { relay & relay=$!; }\n"
-    "( eval \"$env\"; PATH=$PATH:" RUN "bin; export PATH; cd " DOCKER_SRC
-    " && exec %s " RUN SCRIPT_DRIVER " 7<&- )\n"
+    "( eval \"$env\"; PATH=$PATH:" RUN "bin; export PATH; cd " DOCKER_SRC " || exit\n"
+    "[ $user != " SCRIPT_ROOT " ] || exec %s " RUN SCRIPT_DRIVER " $how 7<&-\n"
+    "exec /bin/sh " RUN "as $user %s $how 7<&- )\n"
     "code=$?\n"
+    "how=\n"
     "[ ! -e " RUN "over ] || { wait $relay; exit 143; }\n"
     "tell \"$code end\"\n"
     "done\n"
     "exit 143\n";
+
+/* `as USER SHELL new`: becomes a user and runs the driver, or tells why it cannot. A home that is
+ * not there is made. Of the programs that can change who one is, an image has one or another:
+ * util-linux's, coreutils', busybox's. */
+static const char as[] =
+    "while IFS=: read -r GANTRY_USER GANTRY_X GANTRY_UID GANTRY_GID GANTRY_X HOME GANTRY_X; do\n"
+    "[ \"$GANTRY_USER\" != \"$1\" ] || break\n"
+    "done 2>/dev/null </etc/passwd\n"
+    "[ \"$GANTRY_USER\" = \"$1\" ] || { GANTRY_NEXT=no-user; . " RUN "told >&9; exit 1; }\n"
+    "[ -d \"$HOME\" ] || { mkdir -p \"$HOME\" && chown \"$GANTRY_UID:$GANTRY_GID\" \"$HOME\"; }"
+    " 2>/dev/null\n"
+    /* Any user may open /dev/stdout. */
+    "chmod 622 /proc/self/fd/9 2>/dev/null\n"
+    "export HOME USER=\"$1\"\n"
+    "GANTRY_IDS=\"--reuid $GANTRY_UID --regid $GANTRY_GID --init-groups\"\n"
+    "if setpriv $GANTRY_IDS true 2>/dev/null; then\n"
+    "exec setpriv $GANTRY_IDS \"$2\" " RUN SCRIPT_DRIVER " $3\n"
+    "fi\n"
+    "GANTRY_IDS=\"--userspec=$GANTRY_UID:$GANTRY_GID --skip-chdir\"\n"
+    "if chroot $GANTRY_IDS / true 2>/dev/null; then\n"
+    "exec chroot $GANTRY_IDS / \"$2\" " RUN SCRIPT_DRIVER " $3\n"
+    "fi\n"
+    "if su -s /bin/sh \"$1\" -c true 2>/dev/null; then\n"
+    "exec su -s /bin/sh \"$1\" -c \"exec $2 " RUN SCRIPT_DRIVER " $3\"\n"
+    "fi\n"
+    "GANTRY_NEXT=no-means; . " RUN "told >&9; exit 1\n";
 
 /* A line with what is in GANTRY_NEXT, and what the kernel counted of the container by then. */
 static const char told[] =
@@ -85,11 +119,12 @@ static int put(struct docker_place *place, const char *name, const char *text, m
 
 static int put_own(struct docker_place *place, const struct build_script *script, struct err *err)
 {
-    char *first = mem_printf(init, place->mark + 1, script->program);
+    char *first = mem_printf(init, place->mark + 1, script->program, script->program);
     char *tells = mem_printf(told, place->mark);
     char *driver = script_driver(SANDBOX_RUN, script->separate, tell);
     int rc = put(place, "init", first, 0644, err) < 0 || put(place, "told", tells, 0644, err) < 0 ||
-                     put(place, SCRIPT_DRIVER, driver, 0644, err) < 0
+                     put(place, SCRIPT_DRIVER, driver, 0644, err) < 0 ||
+                     put(place, "as", as, 0644, err) < 0
                  ? -1
                  : 0;
     free(first);
@@ -118,13 +153,24 @@ static int put_commands(struct docker_place *place, const struct build_script *s
     return rc;
 }
 
+static int open_to_all(const struct docker_place *place, struct err *err)
+{
+    char *left = mem_printf("%s/run/" SCRIPT_LEFT, place->dir);
+    int rc = chmod(left, 0777) == 0 ? 0 : err_errno(err, errno, "cannot open '%s'", left);
+    free(left);
+    return rc;
+}
+
 int docker_script_write(struct docker_place *place, const struct build_script *script,
                         struct err *err)
 {
     char id[ID_SIZE];
     id_random(id);
     snprintf(place->mark, sizeof(place->mark), "%cgantry %s ", MARK, id);
-    return put_own(place, script, err) < 0 || put_commands(place, script, err) < 0 ? -1 : 0;
+    return put_own(place, script, err) < 0 || put_commands(place, script, err) < 0 ||
+                   (script_has_others(script->users) && open_to_all(place, err) < 0)
+               ? -1
+               : 0;
 }
 
 static bool is_identifier(const char *name, size_t len)

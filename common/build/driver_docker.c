@@ -1,5 +1,7 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -84,13 +86,17 @@ static int check_wish(const struct docker_driver *driver, const struct build_wis
     return 0;
 }
 
+/* With these modes there, too, whatever this process's umask is. */
 static int make_folders(const char *dir, struct err *err)
 {
-    static const char *const names[] = {"build/src", "home", "run/c", FOLDER_LEFT, "run/bin"};
+    static const char *const names[] = {"home",  "build",     "build/src", "run",
+                                        "run/c", FOLDER_LEFT, "run/bin"};
     int rc = 0;
     for (size_t i = 0; i < sizeof(names) / sizeof(*names) && rc == 0; i++) {
         char *path = mem_printf("%s/%s", dir, names[i]);
-        rc = file_mkdirs(path, i == 1 ? 0700 : 0755, err);
+        rc = file_mkdirs(path, 0700, err);
+        if (rc == 0 && i > 0 && chmod(path, 0755) != 0)
+            rc = err_errno(err, errno, "cannot make the folder '%s'", path);
         free(path);
     }
     return rc;
@@ -154,6 +160,9 @@ static int open_place(struct build_place *base, const struct build_script *scrip
     if (docker_script_write(place, script, err) < 0)
         return -1;
     docker_script_env(place, script->env);
+    for (size_t i = 0; script->users && i < script->users->count; i++)
+        strv_add(&place->users, script->users->items[i]);
+    place->user = SCRIPT_ROOT;
     place->output = script->output;
     place->done = script->done;
     place->arg = script->arg;
@@ -162,14 +171,20 @@ static int open_place(struct build_place *base, const struct build_script *scrip
     return 0;
 }
 
+static void answer(struct docker_place *place, const struct build_exit *result)
+{
+    place->asked[0] = '\0';
+    place->exporting = place->sent = false;
+    docker_output_flush(place);
+    place->done(result, place->arg);
+}
+
 static void on_exported(struct docker_place *place, const struct err *err)
 {
     struct build_exit result = {0};
-    place->asked[0] = '\0';
-    place->exporting = place->sent = false;
     if (err)
         result.err = *err;
-    place->done(&result, place->arg);
+    answer(place, &result);
 }
 
 /* code -1: the place has ended, with its error. */
@@ -187,15 +202,25 @@ void docker_place_told(struct docker_place *place, int code, const char *limit)
     }
     if (code < 0)
         result.err = place->err;
-    place->asked[0] = '\0';
-    place->exporting = place->sent = false;
-    docker_output_flush(place);
-    place->done(&result, place->arg);
+    answer(place, &result);
 }
 
-static void ask(struct docker_place *place, const char *name, bool succeeding)
+void docker_place_refused(struct docker_place *place, const char *why)
 {
-    snprintf(place->asked, sizeof(place->asked), "%s %d\n", name, succeeding ? 1 : 0);
+    if (!place->stopping && place->asked[0])
+        answer(place, &(struct build_exit){.code = -1, .refused = why});
+}
+
+/* `user`: "" for who ran the last one. An empty line ends the shell that is there. */
+static void ask(struct docker_place *place, const char *name, const char *user, bool succeeding)
+{
+    bool changes = *user && !str_eq(user, place->user);
+    if (changes)
+        place->user = user;
+    place->changing = changes && place->shell;
+    snprintf(place->asked, sizeof(place->asked), "%s%s%s%s%s %d\n", place->changing ? "\n" : "",
+             changes ? "as " : "", changes ? user : "", changes ? "\n" : "", name,
+             succeeding ? 1 : 0);
     place->sent = false;
     if (place->state == PLACE_ENDED)
         docker_place_told(place, -1, NULL);
@@ -205,16 +230,17 @@ static void ask(struct docker_place *place, const char *name, bool succeeding)
 
 static void run(struct build_place *base, size_t index, bool succeeding)
 {
+    struct docker_place *place = (struct docker_place *)base;
     char name[24];
     snprintf(name, sizeof(name), "%zu", index);
-    ask((struct docker_place *)base, name, succeeding);
+    ask(place, name, index < place->users.count ? place->users.items[index] : "", succeeding);
 }
 
 static void export_variables(struct build_place *base)
 {
     struct docker_place *place = (struct docker_place *)base;
     place->exporting = true;
-    ask(place, SCRIPT_EXPORT, true);
+    ask(place, SCRIPT_EXPORT, "", true);
 }
 
 static int exported(struct build_place *base, struct strv *out, struct err *err)
@@ -361,6 +387,7 @@ void docker_place_destroy(struct docker_place *place)
     if (place->transfer.fd >= 0)
         close(place->transfer.fd);
     strv_release(&place->transfer.paths);
+    strv_release(&place->users);
     buf_release(&place->held);
     buf_release(&place->before);
     if (place->env.data)
@@ -432,6 +459,7 @@ static int know_owner(struct docker_driver *driver, struct err *err)
 }
 
 static const struct build_driver_ops ops = {.name = "docker",
+                                            .users = true,
                                             .take = take,
                                             .base_env = base_env,
                                             .open = open_place,

@@ -22,10 +22,20 @@ static const char begin[] =
     "unset GANTRY_DIR GANTRY_HOME GANTRY_USER\n"
     "set --\n"
     "trap '" SAVE "' EXIT\n";
-static const char next[] = "while IFS=' ' read -r GANTRY_NEXT CODEBUILD_BUILD_SUCCEEDING <&8; do\n";
+static const char next[] = "while IFS=' ' read -r GANTRY_NEXT CODEBUILD_BUILD_SUCCEEDING <&8 &&"
+                           " [ \"$GANTRY_NEXT\" ]; do\n";
 static const char same_shell[] = ". @/" SCRIPT_COMMANDS "/\"$GANTRY_NEXT\" 8<&- 9>&-\n";
 static const char own_shell[] = "( . @/" SCRIPT_COMMANDS "/\"$GANTRY_NEXT\" 8<&- 9>&- )\n";
 static const char end[] = "done\n" SAVE "\ntrap - EXIT\n";
+
+bool script_has_others(const struct strv *users)
+{
+    for (size_t i = 0; users && i < users->count; i++) {
+        if (!str_empty(users->items[i]) && !str_eq(users->items[i], SCRIPT_ROOT))
+            return true;
+    }
+    return false;
+}
 
 static void add(struct buf *out, const char *text, const char *run)
 {

@@ -17,7 +17,6 @@
 #define EXPORTED_MAX (64 * 1024)
 #define COMMANDS     "run/" SCRIPT_COMMANDS
 #define LEFT         "run/" SCRIPT_LEFT
-#define ROOT         "root"
 
 /* `as USER SHELL new`: becomes a user and runs the driver, or writes to 9 why it cannot. A home
  * that is not there is made where there is room. */
@@ -91,19 +90,10 @@ static int make_folder(const struct shell *shell, const char *name, mode_t mode,
     return rc;
 }
 
-static bool has_others(const struct strv *users)
-{
-    for (size_t i = 0; users && i < users->count; i++) {
-        if (!str_empty(users->items[i]) && !str_eq(users->items[i], ROOT))
-            return true;
-    }
-    return false;
-}
-
 static int write_files(struct shell *shell, const struct shell_conf *conf, struct err *err)
 {
     char name[64];
-    const bool others = has_others(conf->users);
+    const bool others = script_has_others(conf->users);
     int rc = make_folder(shell, COMMANDS, 0755, err);
     if (rc == 0)
         rc = make_folder(shell, LEFT, others ? 0777 : 0755, err);
@@ -305,7 +295,7 @@ static int start_process(struct shell *shell, struct err *err)
     const char *const plain[] = {shell->program, SANDBOX_RUN "/" SCRIPT_DRIVER, how, NULL};
     const char *const other[] = {"/bin/sh", SANDBOX_RUN "/as", shell->user, shell->program, how,
                                  NULL};
-    const struct sandbox_exec exec = {.argv = str_eq(shell->user, ROOT) ? plain : other,
+    const struct sandbox_exec exec = {.argv = str_eq(shell->user, SCRIPT_ROOT) ? plain : other,
                                       .env = (const char *const *)shell->env.items,
                                       .cwd = shell->dir,
                                       .output = shell->output_end,
@@ -382,7 +372,7 @@ int shell_new(struct shell **out, struct loop *loop, struct sandbox *sandbox,
     shell->program = mem_strdup(conf->program);
     shell->dir = mem_strdup(conf->dir);
     shell->output = shell->output_end = shell->control = shell->status = -1;
-    shell->user = ROOT;
+    shell->user = SCRIPT_ROOT;
     for (size_t i = 0; conf->users && i < conf->users->count; i++)
         strv_add(&shell->users, conf->users->items[i]);
     shell->read_buffer = mem_alloc(READ_SIZE);

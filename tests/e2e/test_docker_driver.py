@@ -58,6 +58,40 @@ cache: {key: 'of-$OF', paths: ['kept/**/*']}
                  "    - {identifier: curated, env: {image: 'aws/codebuild/standard:7.0'}}\n"
                  "    - {identifier: root, buildspec: root.yml, env: {privileged-mode: true}}\n"
                  "phases: {build: {commands: ['echo in $CODEBUILD_BUILD_IMAGE; test ! -e /var/run/docker.sock']}}\n",
+    "users.yml": """version: 0.2
+env: {exported-variables: [WHO]}
+phases:
+  install:
+    commands:
+      - useradd --create-home --groups audio ci; useradd --home-dir /srv/other other
+      - export GIVEN=by-root; mkdir out && chown ci out && cd out
+  pre_build:
+    run-as: ci
+    commands:
+      - echo "$(id -un) $(id -Gn) $GIVEN $PWD $HOME $USER"; echo made >file; export WHO=$(id -un)
+      - touch ../no 2>/dev/null || echo the source is not theirs
+      - echo to a file of standard output >/dev/stdout
+      - (exit 0); exit 0
+      - echo "again $(id -un) $PWD $HOME"; cd ..
+  build:
+    run-as: other
+    commands: ['echo "$(id -un) $PWD $HOME $USER $(stat -c %U $HOME)"']
+  post_build:
+    commands: ['echo "$(id -un) $WHO $HOME $(stat -c %U out/file)"']
+artifacts: {files: [out/*], name: of-$WHO}
+""",
+    "own.yml": """version: 0.1
+run-as: nobody
+phases: {build: {commands: ['cd /; A=1', 'echo "$(id -un) $PWD .$A. $HOME"']}, post_build: {run-as: root, commands: ['echo "$(id -un) $HOME"']}}
+""",
+    "unknown.yml": """version: 0.2
+phases:
+  install: {commands: [echo first]}
+  build:
+    run-as: nobody-knows
+    commands: [echo never]
+  post_build: {commands: [echo never]}
+""",
     "separate.yml": "version: 0.1\nphases: {build: {commands: [cd sub, 'pwd']}}\n",
 }
 
@@ -301,6 +335,46 @@ def test_without_an_engine_no_build_is_taken_and_readiness_says_why(make_stack, 
     link.unlink()
     link.symlink_to(engine.socket)
     assert stack.wait_release("waits", 1)["status"] == "succeeded"
+
+
+# ---- other users ----
+
+USERS = ["ci ci audio by-root /home/build/src/out /home/ci ci\n", "the source is not theirs\n", "\nto a file of standard output\n",
+         "again ci /home/build/src/out /home/ci\n", "other /home/build/src /srv/other other other\n", "root ci /root ci\n"]
+
+
+def test_phases_run_as_users_that_an_earlier_one_made(stack, engine, repository):
+    release, log = released(stack, repository, "users", "users.yml")
+    assert release["status"] == "succeeded", log
+    for said in USERS + ["Artifacts of-ci.zip: 1 files"]:
+        assert said in log, log
+    assert {v["key"]: v["value"] for v in finished(release)["exported"]} == {"WHO": "ci"}
+    nothing_is_left(engine, "users")
+
+
+def test_a_whole_build_runs_as_a_user_of_the_image_also_in_version_0_1(stack, engine, repository):
+    release, log = released(stack, repository, "own", "own.yml")
+    assert release["status"] == "succeeded" and "nobody /home/build/src .. /nonexistent\n" in log and "root /root\n" in log, log
+
+
+def test_a_user_that_the_image_has_not_fails_the_build_with_file_and_line(stack, engine, repository):
+    release, log = released(stack, repository, "unknown", "unknown.yml")
+    assert release["status"] == "failed" and "\nfirst\n" in log and "\nnever\n" not in log, log
+    assert finished(release)["reason"] == ("unknown.yml:5: run-as: the commands of BUILD can't run as 'nobody-knows': "
+                                           "there is no such user in the build's /etc/passwd")
+    nothing_is_left(engine, "unknown")
+
+
+@pytest.mark.parametrize("without", ["setpriv", "chroot", "su"])
+def test_an_image_need_not_have_one_certain_program_to_change_the_user(stack, engine, repository, without):
+    gone = {"setpriv": "/usr/bin/setpriv", "chroot": "/usr/bin/setpriv /usr/sbin/chroot", "su": "/usr/bin/setpriv /usr/sbin/chroot /usr/bin/su"}
+    image, name = f"gantry-test/without-{without}", f"without-{without}"
+    engine.docker("build", "-q", "-t", image, "-", stdin=f"FROM {engine.base}\nRUN rm {gone[without]}\n")
+    release, log = released(stack, repository, name, "users.yml", f", build-image: {image}")
+    if without == "su":
+        assert "its ids cannot be had: the build image has no setpriv" in finished(release)["reason"], log
+    else:
+        assert release["status"] == "succeeded" and [s for s in USERS if s not in log] == [], log
 
 
 # ---- Dockerfiles ----
