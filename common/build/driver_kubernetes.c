@@ -142,9 +142,10 @@ static int check_wish(const struct kubernetes_driver *driver, const struct build
                        "'privileged: true' is not supported by the kubernetes driver: %s",
                        ops.why_unprivileged);
     if (str_empty(wish->request->build->buildspec))
-        return err_set(err, ERR_INVALID,
-                       "'dockerfile:' is built by builders whose driver is sandbox; on this one, a "
-                       "buildspec with a tool that needs no privileges, such as kaniko, does it");
+        return err_set(
+            err, ERR_INVALID,
+            "'dockerfile:' is built by builders whose driver is sandbox or docker; on this one, a "
+            "buildspec with a tool that needs no privileges, such as kaniko, does it");
     if (str_empty(image_of(driver, wish)))
         return err_set(err, ERR_INVALID,
                        "no image to build in: the action has no 'build-image:' and the builder no "
