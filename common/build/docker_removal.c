@@ -19,17 +19,23 @@ static void removal_free(struct docker_removal *removal)
     docker_note_empty(driver);
 }
 
+/* Of a failed question; false: it is given up. */
+static bool try_again(struct docker_removal *removal, const struct err *err)
+{
+    removal->tries++;
+    if (err->code == ERR_NOT_FOUND || (removal->kind == REMOVE_STEP && removal->tries >= TRIES_MAX))
+        return false;
+    loop_timer_arm(removal->again, AGAIN_MS);
+    return true;
+}
+
 static void on_removed(const struct docker_answer *answer, const struct err *err, void *arg)
 {
     struct docker_removal *removal = arg;
-    bool done = err->code == ERR_NONE || err->code == ERR_NOT_FOUND;
     (void)answer;
     removal->call = NULL;
-    removal->tries++;
-    if (!done && (removal->kind != REMOVE_STEP || removal->tries < TRIES_MAX)) {
-        loop_timer_arm(removal->again, AGAIN_MS);
+    if (err->code != ERR_NONE && try_again(removal, err))
         return;
-    }
     if (removal->note)
         (void)unlink(removal->note);
     removal_free(removal);
@@ -44,7 +50,7 @@ static void on_looked(const struct docker_answer *answer, const struct err *err,
     if (err->code == ERR_NONE && !answer->named && answer->made_ms >= removal->since_ms)
         removal->call =
             docker_image_remove(removal->driver->docker, removal->name, on_removed, removal);
-    else
+    else if (err->code == ERR_NONE || !try_again(removal, err))
         removal_free(removal);
 }
 
