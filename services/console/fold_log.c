@@ -103,6 +103,7 @@ static int64_t drop_releases(struct sqlite_db *db, int64_t ended_before_ms)
     " ORDER BY started_ms LIMIT ?2)"
     static const char *const parts[] = {
         "DELETE FROM stage_runs WHERE (pipeline, release) IN " OLD,
+        "DELETE FROM revisions WHERE (pipeline, release) IN " OLD,
         "DELETE FROM reports WHERE (pipeline, release) IN " OLD,
         "DELETE FROM runs WHERE (pipeline, release) IN " OLD,
         "DELETE FROM artifacts WHERE (pipeline, release) IN " OLD,

@@ -51,6 +51,11 @@ static void release_started(struct sqlite_db *db, const event_t *event)
                     started->failed_release ? SQL_INT(started->failed_release) : SQL_NULL,
                     SQL_BLOB(buf_cstr(&fact), fact.len));
     buf_release(&fact);
+    for (size_t i = 0; i < started->n_revisions; i++)
+        sqlite_exec(db, "INSERT OR IGNORE INTO revisions VALUES (?, ?, ?, ?)",
+                    SQL_TEXT(event->pipeline), SQL_INT(started->release),
+                    SQL_TEXT(started->revisions[i]->source),
+                    SQL_TEXT(started->revisions[i]->commit));
     for (size_t i = 0; i < started->n_artifacts; i++)
         add_artifact(db, event->pipeline, started->release, started->artifacts[i]);
     sqlite_exec(db,

@@ -64,20 +64,20 @@ static bool read_variables(struct call *call, json_t *body, struct start *start)
     return true;
 }
 
-/* All digits of a commit that the pipeline has seen, by the first ones. */
-static const char *resolve_commit(struct sqlite_db *db, const char *pipeline, const char *text,
-                                  char out[65])
+/* All digits of a commit that is known of the source, by the first ones. */
+static const char *resolve_commit(struct sqlite_db *db, const char *pipeline, const char *source,
+                                  const char *text, char out[65])
 {
-    const char *problem = "no commit of this pipeline begins so; give all its 40 digits";
+    const char *problem = "no known commit of the source begins so; give all its 40 digits";
     char beyond[80];
 
     snprintf(beyond, sizeof(beyond), "%.64s~", text);
     struct sqlite_rows *rows = sqlite_select(
         db,
-        "SELECT commit_id FROM releases WHERE pipeline = ?1 AND commit_id >= ?2 AND commit_id < ?3"
-        " UNION SELECT commit_id FROM heads WHERE pipeline = ?1 AND commit_id >= ?2"
-        " AND commit_id < ?3 LIMIT 2",
-        SQL_TEXT(pipeline), SQL_TEXT(text), SQL_TEXT(beyond));
+        "SELECT commit_id FROM revisions WHERE pipeline = ?1 AND source = ?2 AND commit_id >= ?3"
+        " AND commit_id < ?4 UNION SELECT commit_id FROM heads WHERE pipeline = ?1 AND source = ?2"
+        " AND commit_id >= ?3 AND commit_id < ?4 LIMIT 2",
+        SQL_TEXT(pipeline), SQL_TEXT(source), SQL_TEXT(text), SQL_TEXT(beyond));
     if (sqlite_next(rows)) {
         snprintf(out, 65, "%s", sqlite_text(rows, 0));
         problem = sqlite_next(rows) ? "more than one commit begins so; give more digits" : NULL;
@@ -105,7 +105,7 @@ static bool read_commit(struct call *call, const char *pipeline, const char *tex
     memcpy(prefix, start->commit, sizeof(prefix));
     if (!(db = reader_begin(call)))
         return false;
-    problem = resolve_commit(db, pipeline, prefix, start->commit);
+    problem = resolve_commit(db, pipeline, start->source, prefix, start->commit);
     if (reader_end(call, db) != 0)
         return false;
     if (problem)

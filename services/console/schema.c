@@ -44,6 +44,11 @@ const char schema_sql[] =
     "CREATE INDEX releases_failed ON releases (pipeline, failed_release)"
     " WHERE failed_release IS NOT NULL;"
 
+    /* A release's commits, one a source. */
+    "CREATE TABLE revisions (pipeline TEXT, release INTEGER, source TEXT, commit_id TEXT,"
+    " PRIMARY KEY (pipeline, release, source)) WITHOUT ROWID;"
+    "CREATE INDEX revisions_commit ON revisions (pipeline, source, commit_id);"
+
     /* number 0: it waits on the transition; 1, 2 ...: it entered so often. entry_reason: of an
      * entry that nobody asked for, what failed. */
     "CREATE TABLE stage_runs (pipeline TEXT, release INTEGER, stage TEXT, number INTEGER,"

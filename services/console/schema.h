@@ -3,7 +3,7 @@
 #ifndef GANTRY_CONSOLE_SCHEMA_H
 #define GANTRY_CONSOLE_SCHEMA_H
 
-#define SCHEMA_VERSION 4
+#define SCHEMA_VERSION 5
 
 extern const char schema_sql[];
 

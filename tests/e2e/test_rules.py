@@ -188,7 +188,7 @@ def test_a_release_started_by_hand_has_the_commit_and_variables_that_were_asked_
     stack.gantry("release", "start", "by-hand", "--ref", "main")
     stack.wait_release("by-hand", 4, "succeeded")
     assert (asked(3), asked(4)) == ([{"level": "debug", "of": first}], [{"level": "info", "of": second}])
-    for words, code, reason in ((("--variable", "LEVL=x"), 5, "no variable 'LEVL'"), (("--revision", "0123456"), 2, "revision: no commit of this pipeline"),
+    for words, code, reason in ((("--variable", "LEVL=x"), 5, "no variable 'LEVL'"), (("--revision", "0123456"), 2, "revision: no known commit of the source"),
                                 (("--revision", "zzz"), 2, "revision: must be a commit"),
                                 (("--ref", "nowhere"), 5, "no commit of refs/heads/nowhere"), (("--source", "lib", "--ref", "main"), 2, "source: the pipeline has no such source")):
         refused = stack.gantry("release", "start", "by-hand", *words, check=False)

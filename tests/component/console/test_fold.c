@@ -150,9 +150,15 @@ static void put_release(struct fixture *f, uint64_t number_, int64_t offset, int
     Gantry__V1__ReleaseEvent event = GANTRY__V1__RELEASE_EVENT__INIT;
     Gantry__V1__ReleaseStarted started = GANTRY__V1__RELEASE_STARTED__INIT;
     Gantry__V1__ReleaseEnded ended = GANTRY__V1__RELEASE_ENDED__INIT;
+    Gantry__V1__Revision app = GANTRY__V1__REVISION__INIT, conf = GANTRY__V1__REVISION__INIT;
+    Gantry__V1__Revision *revisions[] = {&app, &conf};
 
+    app.source = "app";
+    conf.source = "conf";
     event.fact_case = GANTRY__V1__RELEASE_EVENT__FACT_RELEASE_STARTED;
     event.release_started = &started;
+    started.revisions = revisions;
+    started.n_revisions = 2;
     started.release = number_;
     started.type = GANTRY__V1__RELEASE_TYPE__RELEASE_TYPE_NORMAL;
     put_event(f, &event, offset, time_ms);
@@ -201,11 +207,14 @@ static void a_release_goes_when_its_events_have_gone(void **state)
     put_reports(f, 1, "run-1", 4);
     put_reports(f, 2, "run-2", 5);
     assert_int_equal(number(f, "SELECT COUNT(*) FROM reports"), 4);
+    assert_int_equal(number(f, "SELECT COUNT(*) FROM revisions"), 4);
     prune(f, NOW_MS);
     assert_int_equal(number(f, "SELECT COUNT(*) FROM releases"), 1);
     assert_int_equal(number(f, "SELECT number FROM releases"), 2);
     assert_int_equal(number(f, "SELECT COUNT(*) FROM reports WHERE release = 2"), 2);
     assert_int_equal(number(f, "SELECT COUNT(*) FROM reports"), 2);
+    assert_int_equal(number(f, "SELECT COUNT(*) FROM revisions WHERE release = 2"), 2);
+    assert_int_equal(number(f, "SELECT COUNT(*) FROM revisions"), 2);
 }
 
 static void a_prune_is_bounded_and_says_that_there_is_more(void **state)
