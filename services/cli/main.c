@@ -52,7 +52,9 @@ static const struct cli_command commands[] = {
     {"pipelines", "", "Where is which release.", NULL, cmd_pipelines},
     {"releases", "PIPELINE", "The releases of a pipeline, newest first.", NULL, cmd_releases},
     {"release start", "PIPELINE", "Start a release by hand.",
-     "  gantry release start shop --revision 3f2c... --variable LOG_LEVEL=debug",
+     "Sources that no option names are at their newest known commit.\n"
+     "  gantry release start shop --revision 3f2c... --variable LOG_LEVEL=debug\n"
+     "  gantry release start shop --revision app=3f2c... --revision conf=9d01...",
      cmd_release_start},
     {"release show", "PIPELINE/NUMBER", "One release: stages, actions, approvals, image.", NULL,
      cmd_release_show},

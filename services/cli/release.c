@@ -55,14 +55,56 @@ static int post(struct cli *cli, json_t *body, const char *done, const char *fmt
     return rc;
 }
 
+/* [{"source": "app", "revision": "3f2c"}] out of app=3f2c words; NULL having complained. */
+static json_t *revisions(const struct cli_command *self, const struct strv *words)
+{
+    json_t *out = json_array();
+
+    for (size_t i = 0; i < words->count; i++) {
+        const char *word = words->items[i], *equals = strchr(word, '=');
+
+        if (!equals || equals == word || !equals[1]) {
+            cli_usage_error(self,
+                            "of several sources each --revision is written SOURCE=COMMIT, not '%s'",
+                            word);
+            json_decref(out);
+            return NULL;
+        }
+        json_array_append_new(out, json_pack("{s:s%, s:s}", "source", word, (size_t)(equals - word),
+                                             "revision", equals + 1));
+    }
+    return out;
+}
+
+/* What the release is to be started at; NULL having complained. */
+static json_t *start_body(const struct cli_command *self, const struct strv *commits,
+                          const char *ref, const char *source)
+{
+    const char *commit = commits->count ? commits->items[0] : NULL;
+    json_t *list;
+
+    if (commits->count < 2 && (!commit || !strchr(commit, '=')))
+        return json_pack("{s:s*, s:s*, s:s*}", "revision", commit, "ref", ref, "source", source);
+    if (!(list = revisions(self, commits)))
+        return NULL;
+    if (ref || source) {
+        cli_usage_error(self, "--revision SOURCE=COMMIT and --%s exclude each other",
+                        ref ? "ref" : "source");
+        json_decref(list);
+        return NULL;
+    }
+    return json_pack("{s:o}", "revisions", list);
+}
+
 int cmd_release_start(struct cli *cli, int argc, char **argv)
 {
     const struct cli_command *self = cli_command("release start");
-    const char *revision = NULL, *ref = NULL, *source = NULL;
-    struct strv words = {0}, variables = {0};
+    const char *ref = NULL, *source = NULL;
+    struct strv words = {0}, commits = {0}, variables = {0};
     const struct cli_flag flags[] = {
-        {"revision", 'r', FLAG_STR, &revision, "COMMIT",
-         "a commit, or the first digits of one that is known; the newest known otherwise"},
+        {"revision", 'r', FLAG_LIST, &commits, "COMMIT",
+         "a commit, or the first digits of one that is known; the newest known otherwise; as "
+         "SOURCE=COMMIT may be repeated"},
         {"ref", 0, FLAG_STR, &ref, "REF", "a branch whose newest known commit is meant"},
         {"source", 0, FLAG_STR, &source, "NAME",
          "the source that these are of, where there are several"},
@@ -70,19 +112,21 @@ int cmd_release_start(struct cli *cli, int argc, char **argv)
          "overrides the definition's; may be repeated"},
         {0},
     };
-    json_t *body, *values;
+    json_t *body = NULL, *values = NULL;
     int rc = cli_args(cli, self, argc, argv, flags, &words, 1, 1);
 
     if (rc != 0) {
         rc = rc > 0 ? EXIT_DONE : EXIT_USAGE;
-    } else if (!(values = pairs(self, &variables))) {
+    } else if (!(body = start_body(self, &commits, ref, source)) ||
+               !(values = pairs(self, &variables))) {
+        json_decref(body);
         rc = EXIT_USAGE;
     } else {
-        body = json_pack("{s:s*, s:s*, s:s*, s:o}", "revision", revision, "ref", ref, "source",
-                         source, "variables", values);
+        json_object_set_new(body, "variables", values);
         rc = post(cli, body, "started", "/api/v1/pipelines/%s/releases", words.items[0]);
     }
     strv_release(&words);
+    strv_release(&commits);
     strv_release(&variables);
     return rc;
 }

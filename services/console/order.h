@@ -31,5 +31,10 @@ void order_refuse(struct call *call, const char *path, const char *reason);
 bool order_body(struct call *call, const char *members, json_t **out);
 /* A member that is a string of at most `max` bytes; *out is "" where it is absent. */
 bool order_text(struct call *call, json_t *body, const char *key, size_t max, const char **out);
+/* The same of an object inside the body; `at` is what stands before its members' names in a
+ * refusal: "revisions[1].". */
+bool order_members(struct call *call, json_t *object, const char *at, const char *members);
+bool order_text_at(struct call *call, json_t *object, const char *at, const char *key, size_t max,
+                   const char **out);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "definition/definition.h"
 #include "gantry/v1/command.pb-c.h"
 #include "services/console/order.h"
 #include "services/console/read.h"
@@ -18,16 +19,31 @@
 
 /* ---- start ---- */
 
-struct start {
-    Gantry__V1__StartRelease message;
-    Gantry__V1__Revision revision;
-    Gantry__V1__Revision *revisions[1];
-    Gantry__V1__KeyValue pairs[VARIABLES_MAX];
-    Gantry__V1__KeyValue *variables[VARIABLES_MAX];
+/* What is asked of one source. */
+struct asked {
+    char at[40]; /* where it stands in the body: "", or "revisions[1]." */
+    Gantry__V1__Revision message;
     char commit[65];
     char ref[REF_MAX + 16];
     char source[64];
 };
+
+struct start {
+    Gantry__V1__StartRelease message;
+    struct asked asked[DEFINITION_SOURCES_MAX];
+    Gantry__V1__Revision *revisions[DEFINITION_SOURCES_MAX];
+    Gantry__V1__KeyValue pairs[VARIABLES_MAX];
+    Gantry__V1__KeyValue *variables[VARIABLES_MAX];
+};
+
+static void refuse(struct call *call, const struct asked *asked, const char *key,
+                   const char *reason)
+{
+    char path[80];
+
+    snprintf(path, sizeof(path), "%s%s", asked->at, key);
+    order_refuse(call, path, reason);
+}
 
 static bool read_variables(struct call *call, json_t *body, struct start *start)
 {
@@ -87,35 +103,35 @@ static const char *resolve_commit(struct sqlite_db *db, const char *pipeline, co
 }
 
 static bool read_commit(struct call *call, const char *pipeline, const char *text,
-                        struct start *start)
+                        struct asked *asked)
 {
     const char *problem = NULL;
     size_t len = strlen(text);
     struct sqlite_db *db;
 
-    for (size_t i = 0; i < len && i < sizeof(start->commit) - 1; i++)
-        start->commit[i] = (char)tolower((unsigned char)text[i]);
-    if (len < COMMIT_MIN || len > 64 || strspn(start->commit, "0123456789abcdef") != len) {
-        order_refuse(call, "revision", "must be a commit: 7 to 64 hex digits");
+    for (size_t i = 0; i < len && i < sizeof(asked->commit) - 1; i++)
+        asked->commit[i] = (char)tolower((unsigned char)text[i]);
+    if (len < COMMIT_MIN || len > 64 || strspn(asked->commit, "0123456789abcdef") != len) {
+        refuse(call, asked, "revision", "must be a commit: 7 to 64 hex digits");
         return false;
     }
     if (len == 40 || len == 64)
         return true;
     char prefix[65];
-    memcpy(prefix, start->commit, sizeof(prefix));
+    memcpy(prefix, asked->commit, sizeof(prefix));
     if (!(db = reader_begin(call)))
         return false;
-    problem = resolve_commit(db, pipeline, start->source, prefix, start->commit);
+    problem = resolve_commit(db, pipeline, asked->source, prefix, asked->commit);
     if (reader_end(call, db) != 0)
         return false;
     if (problem)
-        order_refuse(call, "revision", problem);
+        refuse(call, asked, "revision", problem);
     return !problem;
 }
 
 /* The source's name: as given, or the only one there is. */
 static bool read_source(struct call *call, const char *pipeline, const char *given,
-                        struct start *start)
+                        struct asked *asked)
 {
     struct sqlite_db *db = reader_begin(call);
     size_t count = 0, i;
@@ -132,16 +148,16 @@ static bool read_source(struct call *call, const char *pipeline, const char *giv
         const char *name = json_string_value(json_object_get(source, "name"));
         if (!str_empty(given) && !str_eq(given, name))
             continue;
-        snprintf(start->source, sizeof(start->source), "%s", name);
+        snprintf(asked->source, sizeof(asked->source), "%s", name);
         count++;
     }
     json_decref(sources);
     if (reader_end(call, db) != 0)
         return false;
     if (count > 1)
-        order_refuse(call, "source", "the pipeline has several; name the one that is meant");
+        refuse(call, asked, "source", "the pipeline has several; name the one that is meant");
     else if (count == 0)
-        order_refuse(call, "source", "the pipeline has no such source");
+        refuse(call, asked, "source", "the pipeline has no such source");
     return count == 1;
 }
 
@@ -154,34 +170,87 @@ static bool is_ref(const char *ref)
     return *ref != '-' && !strstr(ref, "..");
 }
 
-static bool read_revision(struct call *call, const char *pipeline, json_t *body,
+/* Adds what one object asks of a source: the body, or a member of its `revisions`. */
+static bool read_revision(struct call *call, const char *pipeline, json_t *object,
                           struct start *start)
 {
+    struct asked *asked = &start->asked[start->message.n_revisions];
     const char *commit, *ref, *source;
 
-    if (!order_text(call, body, "revision", 64, &commit) ||
-        !order_text(call, body, "ref", REF_MAX, &ref) ||
-        !order_text(call, body, "source", 63, &source))
+    if (!order_text_at(call, object, asked->at, "revision", 64, &commit) ||
+        !order_text_at(call, object, asked->at, "ref", REF_MAX, &ref) ||
+        !order_text_at(call, object, asked->at, "source", 63, &source))
         return false;
-    if (str_empty(commit) && str_empty(ref) && str_empty(source))
+    if (!*asked->at && str_empty(commit) && str_empty(ref) && str_empty(source))
         return true;
     if (!is_ref(ref)) {
-        order_refuse(call, "ref", "must be a branch or a full ref, without blanks");
+        refuse(call, asked, "ref", "must be a branch or a full ref, without blanks");
         return false;
     }
-    if (!read_source(call, pipeline, source, start) ||
-        (!str_empty(commit) && !read_commit(call, pipeline, commit, start)))
+    if (!read_source(call, pipeline, source, asked) ||
+        (!str_empty(commit) && !read_commit(call, pipeline, commit, asked)))
         return false;
     if (!str_empty(ref))
-        snprintf(start->ref, sizeof(start->ref), "%s%s",
+        snprintf(asked->ref, sizeof(asked->ref), "%s%s",
                  str_starts(ref, "refs/") ? "" : "refs/heads/", ref);
-    gantry__v1__revision__init(&start->revision);
-    start->revision.source = start->source;
-    start->revision.commit = start->commit;
-    start->revision.ref = start->ref;
-    start->revisions[0] = &start->revision;
+    gantry__v1__revision__init(&asked->message);
+    asked->message.source = asked->source;
+    asked->message.commit = asked->commit;
+    asked->message.ref = asked->ref;
+    start->revisions[start->message.n_revisions++] = &asked->message;
+    return true;
+}
+
+/* The one added last is of a source of its own. */
+static bool is_source_new(struct call *call, const struct start *start)
+{
+    size_t last = start->message.n_revisions - 1;
+    const struct asked *asked = &start->asked[last];
+    char reason[160];
+
+    for (size_t i = 0; i < last; i++) {
+        if (!str_eq(start->asked[i].source, asked->source))
+            continue;
+        snprintf(reason, sizeof(reason), "revisions[%zu] is of '%s' already: name each source once",
+                 i, asked->source);
+        refuse(call, asked, "source", reason);
+        return false;
+    }
+    return true;
+}
+
+static bool read_revisions(struct call *call, const char *pipeline, json_t *body,
+                           struct start *start)
+{
+    json_t *list = json_object_get(body, "revisions"), *object;
+    size_t i;
+
     start->message.revisions = start->revisions;
-    start->message.n_revisions = 1;
+    if (!list)
+        return read_revision(call, pipeline, body, start);
+    if (json_object_get(body, "revision") || json_object_get(body, "ref") ||
+        json_object_get(body, "source")) {
+        order_refuse(call, "revisions",
+                     "excludes revision, ref and source beside it: its objects have them");
+        return false;
+    }
+    if (!json_is_array(list) || json_array_size(list) > DEFINITION_SOURCES_MAX) {
+        order_refuse(call, "revisions", "must be a list of at most 10 objects");
+        return false;
+    }
+    json_array_foreach(list, i, object)
+    {
+        char *at = start->asked[i].at;
+        if (!json_is_object(object)) {
+            snprintf(at, sizeof(start->asked[i].at), "revisions[%zu]", i);
+            order_refuse(call, at, "must be an object of source, revision and ref");
+            return false;
+        }
+        snprintf(at, sizeof(start->asked[i].at), "revisions[%zu].", i);
+        if (!order_members(call, object, at, "source,revision,ref") ||
+            !read_revision(call, pipeline, object, start) || !is_source_new(call, start))
+            return false;
+    }
     return true;
 }
 
@@ -192,13 +261,13 @@ void rest_start(struct call *call)
     json_t *body;
 
     if (!order_begin(call, &order, "start") ||
-        !order_body(call, "revision,ref,source,variables", &body))
+        !order_body(call, "revision,ref,source,revisions,variables", &body))
         return;
     start = mem_alloc(sizeof(*start));
     gantry__v1__start_release__init(&start->message);
     order.command.what_case = GANTRY__V1__COMMAND__WHAT_START;
     order.command.start = &start->message;
-    if (read_revision(call, order.wait.name, body, start) && read_variables(call, body, start))
+    if (read_revisions(call, order.wait.name, body, start) && read_variables(call, body, start))
         order_send(call, &order);
     free(start);
     json_decref(body);

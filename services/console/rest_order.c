@@ -53,12 +53,31 @@ void call_actor(const struct call *call, Gantry__V1__Actor *out)
     out->n_groups = person->groups.count;
 }
 
-bool order_body(struct call *call, const char *members, json_t **out)
+bool order_members(struct call *call, json_t *object, const char *at, const char *members)
 {
     struct strv known = {0};
     bool good = true;
     const char *key;
     json_t *value;
+
+    strv_split(&known, members, ',');
+    json_object_foreach(object, key, value)
+    {
+        if (good && !strv_has(&known, key)) {
+            char path[160], reason[256];
+            snprintf(path, sizeof(path), "%s%.100s", at, key);
+            snprintf(reason, sizeof(reason), "not known; there %s %s", *members ? "are" : "is",
+                     *members ? members : "none");
+            order_refuse(call, path, reason);
+            good = false;
+        }
+    }
+    strv_release(&known);
+    return good;
+}
+
+bool order_body(struct call *call, const char *members, json_t **out)
+{
     size_t len;
 
     http_req_body(call->req, &len);
@@ -68,39 +87,34 @@ bool order_body(struct call *call, const char *members, json_t **out)
     }
     if (http_req_json(call->req, out) != 0)
         return false;
-    if (!json_is_object(*out)) {
+    bool good = json_is_object(*out);
+    if (!good)
         http_reply_problem(call->req, 400, NULL, "the body must be a JSON object");
-        json_decref(*out);
-        return false;
-    }
-    strv_split(&known, members, ',');
-    json_object_foreach(*out, key, value)
-    {
-        if (good && !strv_has(&known, key)) {
-            char reason[256];
-            snprintf(reason, sizeof(reason), "not known; there %s %s", *members ? "are" : "is",
-                     *members ? members : "none");
-            order_refuse(call, key, reason);
-            good = false;
-        }
-    }
-    strv_release(&known);
+    else
+        good = order_members(call, *out, "", members);
     if (!good)
         json_decref(*out);
     return good;
 }
 
-bool order_text(struct call *call, json_t *body, const char *key, size_t max, const char **out)
+bool order_text_at(struct call *call, json_t *object, const char *at, const char *key, size_t max,
+                   const char **out)
 {
-    json_t *value = json_object_get(body, key);
-    char reason[96];
+    json_t *value = json_object_get(object, key);
+    char path[160], reason[96];
 
     *out = value ? json_string_value(value) : "";
     if (*out && strlen(*out) <= max)
         return true;
+    snprintf(path, sizeof(path), "%s%s", at, key);
     snprintf(reason, sizeof(reason), "must be a string of at most %zu bytes", max);
-    order_refuse(call, key, reason);
+    order_refuse(call, path, reason);
     return false;
+}
+
+bool order_text(struct call *call, json_t *body, const char *key, size_t max, const char **out)
+{
+    return order_text_at(call, body, "", key, max, out);
 }
 
 bool order_begin(struct call *call, struct order *order, const char *what)

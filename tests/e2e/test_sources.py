@@ -1,4 +1,5 @@
 """What starts a release: several sources, paths, tags and pull requests, in real repositories."""
+import json
 import time
 
 from stack import Repository, eventually
@@ -65,6 +66,44 @@ def test_both_sources_are_pinned_at_the_start_and_what_starts_nothing_comes_alon
     release = stack.wait_release("shop", 3, "succeeded")
     assert app_4 != app_3
     assert revisions(release) == {"app": ("refs/heads/main", app_4), "conf": ("refs/heads/main", conf_3)}
+
+
+def test_a_release_by_hand_is_of_the_commits_that_were_named_of_several_sources(make_stack, repository, tmp_path):
+    conf = Repository(tmp_path, "conf")
+    app_1, conf_1 = repository.commit("first", PASSES), conf.commit("first", {"dev.conf": "1"})
+    stack = make(make_stack, *(f"{{name: {name}, git: '{url}', branches: [main], poll: 1s}}" for name, url in
+                               (("app", repository.url), ("conf", conf.url))))
+    stack.wait_release("shop", 1, "succeeded")
+    app_2 = repository.commit("second", FAILS)
+    stack.wait_release("shop", 2, "failed")
+    conf_2 = conf.commit("second", {"dev.conf": "2"})
+    stack.wait_release("shop", 3, "failed")
+
+    def start(*words, check=True):
+        return stack.gantry("release", "start", "shop", *words, check=check)
+
+    def shown(number):
+        stack.wait_release("shop", number)
+        release = json.loads(stack.gantry("release", "show", f"shop/{number}", "-o", "json").out)
+        assert {ref for ref, _ in revisions(release).values()} == {"refs/heads/main"}
+        return release["status"], {source: commit for source, (_, commit) in revisions(release).items()}
+    # The first commit of app passes: it is what was built.
+    assert "shop/4 started" in start("--revision", f"conf={conf_1[:7]}", "--revision", f"app={app_1}").out
+    assert shown(4) == ("succeeded", {"app": app_1, "conf": conf_1})
+    assert "shop/5 started" in start("-r", f"conf={conf_1}").out
+    assert shown(5) == ("failed", {"app": app_2, "conf": conf_1})
+    assert "shop/6 started" in start("--source", "app", "--revision", app_1[:7]).out
+    assert shown(6) == ("succeeded", {"app": app_1, "conf": conf_2})
+
+    for words, reason in (((f"app={app_1}", f"app={app_2}"), "revisions[1].source: revisions[0] is of 'app' already"),
+                          ((f"app={conf_1[:7]}",), "revisions[0].revision: no known commit of the source"),
+                          ((f"app={app_1}", f"lib={app_1}"), "revisions[1].source: the pipeline has no such source"),
+                          ((f"app={app_1}", conf_1), f"SOURCE=COMMIT, not '{conf_1}'"), (("app=",), "SOURCE=COMMIT, not 'app='")):
+        refused = start(*(f"--revision={word}" for word in words), check=False)
+        assert refused.code == 2 and reason in refused.err, refused.err
+    refused = start("--revision", f"app={app_1}", "--source", "app", check=False)
+    assert refused.code == 2 and "--source exclude each other" in refused.err, refused.err
+    assert_stays_at(stack, 6, seconds=0)
 
 
 def test_a_new_tag_starts_a_release_of_the_commit_that_it_names(make_stack, repository):
