@@ -364,13 +364,11 @@ static void add_place(struct import_pipeline *p, const struct import_action *a, 
              "its image was pulled with the login '%.200s': give that registry's login to the "
              "builder (builder.registry-login)",
              login);
-    if (!str_eq(import_get_text(environment, "PrivilegedMode"), "true"))
-        return;
-    json_object_set_new(body, "privileged", json_true());
-    NOTE(p, IMPORT_NEEDS, a->where,
-         "is privileged, which takes a builder whose driver is docker and that allows it "
-         "(builder.docker-privileged); for another, delete `privileged:`: in the sandbox docker "
-         "build and docker push work without (docs/builder.md)");
+    /* As a rule it was for `docker build`, and a sandbox would refuse it. */
+    if (str_eq(import_get_text(environment, "PrivilegedMode"), "true"))
+        NOTE(p, IMPORT_CHANGED, a->where,
+             "was privileged and is not: in the sandbox docker build and docker push work "
+             "without; where the builder's driver is docker, add `privileged: true`");
 }
 
 static void note_project(struct import_pipeline *p, const struct import_action *a)

@@ -477,8 +477,8 @@ void what_a_project_ran_in_is_taken_over(void **state)
          "build-image: "},
         {"what is no image", PROJECT("'Image':'-v /:/host debian'"), NULL,
          "which is no image's name and is left out", "build-image: "},
-        {"a privileged project", PROJECT("'PrivilegedMode':true"), "privileged: true\n",
-         "is privileged, which takes a builder", "build-image"},
+        {"a privileged project", PROJECT("'PrivilegedMode':true"), NULL,
+         "was privileged and is not", "privileged: true\n"},
         {"one that is not", PROJECT("'PrivilegedMode':false"), NULL, NULL, "privileged"},
     };
 
