@@ -135,12 +135,13 @@ static bool is_final(enum err_code code)
 
 static void tell(struct docker_image *image, const struct err *err, int64_t code)
 {
+    const struct err why = *err; /* the image may be freed in done() */
     struct build_exit result = {0};
-    if (is_final(err->code)) {
-        result.failed = err->msg;
+    if (is_final(why.code)) {
+        result.failed = why.msg;
         result.code = code > 0 && code <= 255 ? (int)code : 1;
     } else {
-        result.err = *err;
+        result.err = why;
     }
     image->done(&result, image->arg);
 }

@@ -386,6 +386,26 @@ static void a_login_is_found_by_its_registry(void **state)
     assert_null(oci_login_of("[", 1, "r"));
 }
 
+static void the_hosts_of_all_logins_are_told(void **state)
+{
+    static const char config[] = "{\"auths\": {\"r:5000\": {}, \"https://s\": {},"
+                                 " \"https://index.docker.io/v1/\": {}}}";
+    struct strv hosts = {0};
+    struct err err = {0};
+    (void)state;
+    char *path = mem_printf("%s/logins", reg.dir);
+    assert_int_equal(file_create(path, config, strlen(config), 0600, NULL), 0);
+    assert_int_equal(oci_login_hosts(reg.dir, "logins", &hosts, &err), 0);
+    assert_int_equal(hosts.count, 3);
+    assert_true(strv_has(&hosts, "r:5000") && strv_has(&hosts, "s") &&
+                strv_has(&hosts, "docker.io"));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(oci_login_hosts(reg.dir, "logins", &hosts, &err), -1);
+    assert_int_equal(oci_login_hosts(reg.dir, NULL, &hosts, &err), 0);
+    strv_release(&hosts);
+    free(path);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -401,6 +421,7 @@ int main(void)
         TEST(a_token_server_that_is_none_is_refused),
         cmocka_unit_test(a_challenge_is_read),
         cmocka_unit_test(a_login_is_found_by_its_registry),
+        TEST(the_hosts_of_all_logins_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
