@@ -105,8 +105,12 @@ static void start(const struct engine_answer *answers)
 static int take(Gantry__V1__BuildSpec *spec, struct err *err)
 {
     Gantry__V1__ActionRequest request = GANTRY__V1__ACTION_REQUEST__INIT;
-    const struct build_wish wish = {
-        .request = &request, .run_id = "r", .attempt = 1, .limits.memory_bytes = 1 << 20};
+    const struct build_wish wish = {.image = spec->build_image,
+                                    .privileged = spec->privileged,
+                                    .request = &request,
+                                    .run_id = "r",
+                                    .attempt = 1,
+                                    .limits.memory_bytes = 1 << 20};
     request.build = spec;
     request.pipeline = "shop";
     return fx.driver->ops->take(fx.driver, &wish, &fx.place, err);
