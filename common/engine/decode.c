@@ -370,13 +370,15 @@ static void read_ids(struct wire_in *in, struct engine_state *state)
     size_t count = wire_read_count(in, IDS_MAX);
     int64_t oldest_s = wire_read_signed(in);
     uint64_t last = 0;
+    if (oldest_s > TIME_MAX_MS || oldest_s < 0)
+        wire_fail(in, "ids of no time");
     struct ids_item *items = mem_alloc((count + 1) * sizeof(*items));
     for (size_t i = 0; i < count && !in->failed; i++) {
         const uint8_t *bytes = wire_read_bytes(in, 8);
         for (size_t j = 0; bytes && j < 8; j++)
             items[i].id = items[i].id << 8 | bytes[j];
         items[i].at_s = oldest_s + (int64_t)wire_read_number(in, TIME_MAX_MS);
-        if (items[i].id <= last || oldest_s > TIME_MAX_MS || oldest_s < 0)
+        if (items[i].id <= last)
             wire_fail(in, "ids are out of order");
         last = items[i].id;
     }
