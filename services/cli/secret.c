@@ -63,7 +63,7 @@ static char *ask(int tty, const char *question, size_t *len)
     struct termios shown, hidden;
     char *value;
 
-    if (tcgetattr(tty, &shown) < 0 || write(tty, question, strlen(question)) < 0) {
+    if (tcgetattr(tty, &shown) < 0) {
         cli_fail(0, "the terminal cannot be asked: %s", strerror(errno));
         return NULL;
     }
@@ -72,8 +72,10 @@ static char *ask(int tty, const char *question, size_t *len)
     sigaction(SIGINT, &interrupted, &before);
     tcsetattr(tty, TCSAFLUSH, &hidden);
     value = mem_alloc(VALUE_MAX + 2);
-    /* In canonical mode a read gives one line. */
-    const ssize_t n = read(tty, value, VALUE_MAX + 1);
+    /* Asked once what was typed before is gone, so that nothing is lost that answers it. In
+     * canonical mode a read gives one line. */
+    const ssize_t n =
+        write(tty, question, strlen(question)) < 0 ? -1 : read(tty, value, VALUE_MAX + 1);
     tcsetattr(tty, TCSAFLUSH, &shown);
     sigaction(SIGINT, &before, NULL);
     if (write(tty, "\n", 1) < 0 || n < 0) {
