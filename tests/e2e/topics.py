@@ -1,5 +1,6 @@
 """Reads Gantry's topics as a stranger would: Kafka's protocol, the FileDescriptorSet, the ledger's one rule."""
 import hashlib
+import time
 
 from confluent_kafka import Consumer, TopicPartition
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -40,11 +41,13 @@ def read_topic(stack, topic):
     try:
         for p in consumer.list_topics(name, timeout=10).topics[name].partitions:
             low, high = consumer.get_watermark_offsets(TopicPartition(name, p), timeout=10)
-            at = low
+            at, until = low, time.monotonic() + 30
             consumer.assign([TopicPartition(name, p, low)])
             while at < high:
-                raw = consumer.poll(10)
-                assert raw is not None and not raw.error(), f"{name}/{p} at {at} of {high}: {raw and raw.error()}"
+                raw = consumer.poll(1)
+                if raw is None or raw.error():  # a connection that was lost is made again
+                    assert time.monotonic() < until, f"{name}/{p} at {at} of {high}: {raw and raw.error()}"
+                    continue
                 records.append(Record(raw, cls))
                 at = raw.offset() + 1
     finally:
