@@ -185,21 +185,20 @@ static int fold_decision(struct partition *p, const Gantry__V1__Decision *decisi
     return pipeline ? pipeline_fold(&p->pipelines, pipeline, decision, hash, err) : -1;
 }
 
-static void counted_as_kept(struct partition *p, int64_t offset)
-{
-    publish_forget(p, p->chain.published_below);
-    flight_publish(p, offset);
-    flight_confirm(p);
-}
-
+/* `kept`: it is the flight's own, which ends with it. */
 static int counted(struct partition *p, const struct bus_record *record,
-                   const Gantry__V1__Decision *decision, const uint8_t hash[SHA256_SIZE],
+                   const Gantry__V1__Decision *decision, bool kept, const uint8_t hash[SHA256_SIZE],
                    struct err *err)
 {
     char traceparent[EVENT_TRACEPARENT_SIZE];
 
-    traceparent_of(record, traceparent);
     publish_forget(p, p->chain.published_below);
+    if (kept) {
+        flight_publish(p, record->offset);
+        flight_confirm(p);
+        return 0;
+    }
+    traceparent_of(record, traceparent);
     if (publish_add(p, decision, record->offset, traceparent, err) < 0)
         return -1;
     if (flight_first_is(p, hash)) {
@@ -259,13 +258,29 @@ static void voided(struct partition *p, const struct bus_record *record,
         confirm_drop(p, false);
 }
 
-/* Takes `decision` over; NULL: the record is none. */
-static int fold_read(struct partition *p, const struct bus_record *record,
-                     Gantry__V1__Decision *decision, const uint8_t hash[SHA256_SIZE],
-                     enum chain_verdict verdict, struct err *err)
+/* What this promoter has just appended is not read from its bytes: it is there. */
+static int fold(struct partition *p, const struct bus_record *record, struct err *err)
 {
+    uint8_t hash[SHA256_SIZE];
+    const Gantry__V1__Decision *decision;
+    Gantry__V1__Decision *parsed = NULL;
+    enum chain_verdict verdict = CHAIN_VOID;
+    bool kept;
     int rc = 0;
 
+    sha256(record->value, record->value_len, hash);
+    decision = p->restore ? NULL : flight_first(p, hash);
+    kept = decision != NULL;
+    /* What is no Decision at all extends nothing. */
+    if (!kept && record->value &&
+        event_parse((void **)&parsed, TOPIC_LEDGER, record->value, record->value_len, NULL) == 0)
+        decision = parsed;
+    if (decision &&
+        chain_fold_hashed(&p->chain, hash, decision, record->offset, &verdict, err) < 0) {
+        event_free(parsed);
+        return -1;
+    }
+    p->ledger_next = record->offset + 1;
     if (verdict == CHAIN_VOID) {
         voided(p, record, decision, hash);
     } else {
@@ -277,55 +292,11 @@ static int fold_read(struct partition *p, const struct bus_record *record,
         if (*decision->pipeline || (genesis && *genesis->operator_))
             checkpoint_changed(p);
         if (p->restore)
-            return counted_in_restore(p, record, decision, hash, err);
-        rc = counted(p, record, decision, hash, err);
+            return counted_in_restore(p, record, parsed, hash, err);
+        rc = counted(p, record, decision, kept, hash, err);
     }
-    event_free(decision);
+    event_free(parsed);
     return rc;
-}
-
-/* What this promoter has just appended is not read from its bytes: it is there. */
-static int fold_kept(struct partition *p, const struct bus_record *record,
-                     const Gantry__V1__Decision *decision, const uint8_t hash[SHA256_SIZE],
-                     struct err *err)
-{
-    enum chain_verdict verdict;
-
-    if (chain_fold_hashed(&p->chain, hash, decision, record->offset, &verdict, err) < 0)
-        return -1;
-    p->ledger_next = record->offset + 1;
-    if (verdict == CHAIN_VOID) {
-        voided(p, record, decision, hash);
-        return 0;
-    }
-    p->counted++;
-    if (*decision->pipeline)
-        checkpoint_changed(p);
-    counted_as_kept(p, record->offset);
-    return 0;
-}
-
-static int fold(struct partition *p, const struct bus_record *record, struct err *err)
-{
-    uint8_t hash[SHA256_SIZE];
-    const Gantry__V1__Decision *kept;
-    Gantry__V1__Decision *decision = NULL;
-    enum chain_verdict verdict = CHAIN_VOID;
-
-    sha256(record->value, record->value_len, hash);
-    kept = p->restore ? NULL : flight_first(p, hash);
-    if (kept)
-        return fold_kept(p, record, kept, hash, err);
-    /* What is no Decision at all extends nothing. */
-    if (record->value && event_parse((void **)&decision, TOPIC_LEDGER, record->value,
-                                     record->value_len, NULL) == 0) {
-        if (chain_fold_hashed(&p->chain, hash, decision, record->offset, &verdict, err) < 0) {
-            event_free(decision);
-            return -1;
-        }
-    }
-    p->ledger_next = record->offset + 1;
-    return fold_read(p, record, decision, hash, verdict, err);
 }
 
 static void after_reading(struct partition *p)

@@ -343,7 +343,7 @@ inline confirm(p)
     flights[p]--
 }
 
-/* [confirm.c counted, confirm.c counted_as_kept] */
+/* [confirm.c counted] */
 inline read_ledger(p)
 {
     if
