@@ -7,7 +7,7 @@ static void on_open(void *arg)
     call->inside = true;
     call->ops->opened(call->arg);
     /* Not to be freed by what comes after: a cancelled connection brings nothing any more. */
-    (void)docker_call_leave(call);
+    (void)docker_call_leave(call, 0);
 }
 
 static void on_output(const char *data, size_t len, void *arg)
@@ -22,11 +22,7 @@ static int on_data(const char *data, size_t len, void *arg)
     struct docker_call *call = arg;
     call->inside = true;
     int rc = docker_frames_add(&call->frames, data, len, on_output, call, &call->err);
-    if (docker_call_leave(call))
-        return -1;
-    if (rc == 0 && call->paused)
-        http_call_pause(call->http, true);
-    return rc;
+    return docker_call_leave(call, rc);
 }
 
 static int read_end(struct docker_call *call, const struct http_response *response,

@@ -23,11 +23,7 @@ static int on_data(const char *data, size_t len, void *arg)
     struct docker_call *call = arg;
     call->inside = true;
     int rc = docker_progress_add(&call->progress, data, len, &call->err);
-    if (docker_call_leave(call))
-        return -1;
-    if (rc == 0 && call->paused)
-        http_call_pause(call->http, true);
-    return rc;
+    return docker_call_leave(call, rc);
 }
 
 /* An image that cannot be made or is not taken: a line says so, at the end of a good answer. */

@@ -169,13 +169,16 @@ void docker_call_cancel(struct docker_call *call)
         call_free(call);
 }
 
-bool docker_call_leave(struct docker_call *call)
+int docker_call_leave(struct docker_call *call, int rc)
 {
-    bool cancelled = call->cancelled;
     call->inside = false;
-    if (cancelled)
+    if (call->cancelled) {
         docker_call_cancel(call);
-    return cancelled;
+        return -1;
+    }
+    if (rc == 0 && call->paused)
+        http_call_pause(call->http, true);
+    return rc;
 }
 
 void docker_free(struct docker *docker)

@@ -106,8 +106,9 @@ struct docker_call *docker_call_new(struct docker *docker, const char *what, doc
                                     docker_done_fn *done, void *arg);
 /* `path`: what follows the version, with its query; taken over. opts.url is filled in. */
 void docker_call_begin(struct docker_call *call, char *path, struct http_call_opts *opts);
-/* Where on_data() calls back, within it: true when the call was cancelled there, and is gone. */
-bool docker_call_leave(struct docker_call *call);
+/* What on_data() returns where it calls back: `rc` of what it did, or -1 when the call was
+ * cancelled within, and is gone. What is `paused` takes no more for now. */
+int docker_call_leave(struct docker_call *call, int rc);
 /* For words in a URL; the caller frees. */
 char *docker_escape(const char *s);
 
