@@ -89,7 +89,7 @@ static int parse_scheme(struct git_url *out, const struct scheme *scheme, const 
         return -1;
     if (scheme->scheme == GIT_FILE && len > 0 && strncmp(rest, "localhost/", 10) != 0)
         return bad(err, "is no file:///absolute/path");
-    if (rest[len] != '/' || rest[len + 1] == '\0')
+    if (rest[len] != '/')
         return bad(err, "names no repository");
     return copy(out->path, sizeof(out->path), rest + len, strlen(rest + len), err);
 }
@@ -107,8 +107,6 @@ static int parse_checked(struct git_url *out, const char *url, struct err *err)
     const size_t colon = strcspn(url, ":/");
     if (url[colon] != ':' || url[colon + 1] == ':' || strstr(url, "://"))
         return bad(err, "is none of https, ssh, git, http and file");
-    if (url[colon + 1] == '\0')
-        return bad(err, "names no repository");
     out->scheme = GIT_SSH;
     if (parse_authority(out, url, colon, err) != 0)
         return -1;
@@ -128,7 +126,9 @@ int git_url_parse(struct git_url *out, const char *url, struct err *err)
         if ((unsigned char)*p <= ' ' || *p == 0x7f)
             return bad(err, "has a blank or a control character in it");
     }
-    return parse_checked(out, url, err);
+    if (parse_checked(out, url, err) != 0)
+        return -1;
+    return out->path[strspn(out->path, "/")] ? 0 : bad(err, "names no repository");
 }
 
 int git_url_check(const char *url, struct err *err)

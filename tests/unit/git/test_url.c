@@ -43,7 +43,11 @@ static void what_could_run_or_leak_something_is_refused(void **state)
                                        "file://host/a",
                                        "ftp://host/a",
                                        "relative/path",
-                                       "host:"};
+                                       "host:",
+                                       "git@host:/",
+                                       "https://git.example//",
+                                       "file:///",
+                                       "/"};
     struct err err;
 
     (void)state;
