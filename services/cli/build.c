@@ -269,8 +269,9 @@ static int choose_buildspec(struct build_options *options, const char *source)
 static int run(struct build_machine *m, const struct build_options *options,
                const struct build_facts *facts, const struct build_folder *copied, int *signo)
 {
-    /* Counts up by itself: the tag of an image, local-<seconds>, is nobody else's. */
-    const uint64_t release = (uint64_t)(clock_now_ms() / 1000);
+    /* Counts up by itself: the tag of an image, local-<milliseconds>, is nobody else's, also when
+     * builds follow each other within a second. */
+    const uint64_t release = (uint64_t)clock_now_ms();
     char *about = build_facts_text(facts, copied);
     struct build_session *session = build_session_open(m, copied, about);
     enum build_end end;
