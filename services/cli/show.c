@@ -48,6 +48,8 @@ static const char *stage_cell(const json_t *stage, struct buf *out)
     }
     if (jget(stage, "disabled"))
         buf_adds(out, " [disabled]");
+    if (jget(stage, "removed"))
+        buf_adds(out, " [removed from the definition]");
     return style;
 }
 

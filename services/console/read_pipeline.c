@@ -153,29 +153,37 @@ static void put_stage_actions(struct sqlite_db *db, const char *pipeline, json_t
     json_decref(by_stage);
 }
 
+/* The definition's stages, and behind them those that it no longer has while a release of an
+ * earlier version waits before one or is in it: such a release must not be out of sight. */
 static json_t *stages_json(struct sqlite_db *db, const char *pipeline, bool whole)
 {
     json_t *stages = json_array(), *waiting = waiting_releases(db, pipeline);
 
     struct sqlite_rows *rows = sqlite_select(
         db,
-        "SELECT s.name, s.gates_json, s.steps_json, t.release, t.number, t.status, t.reason,"
+        "WITH s AS (SELECT position, name, gates_json, steps_json, on_failure, 0 AS removed"
+        " FROM stages WHERE pipeline = ?1"
+        " UNION ALL SELECT NULL, stage, '[]', '[]', NULL, 1 FROM"
+        " (SELECT stage FROM stage_runs WHERE pipeline = ?1 AND status = 1"
+        " UNION SELECT stage FROM stage_state WHERE pipeline = ?1 AND status = 2)"
+        " WHERE stage NOT IN (SELECT name FROM stages WHERE pipeline = ?1))"
+        " SELECT s.name, s.gates_json, s.steps_json, t.release, t.number, t.status, t.reason,"
         " t.since_ms, t.good_release, t.good_ms, r.commit_id, r.message, r.starter, g.commit_id,"
-        " r.type, s.on_failure, x.reason, x.actor, x.since_ms, n.skipped_json FROM stages s LEFT "
-        "JOIN stage_state "
-        "t ON t.pipeline = s.pipeline"
-        " AND t.stage = s.name LEFT JOIN releases r ON r.pipeline = s.pipeline"
-        " AND r.number = t.release LEFT JOIN releases g ON g.pipeline = s.pipeline"
-        " AND g.number = t.good_release LEFT JOIN transitions x ON x.pipeline = s.pipeline"
-        " AND x.stage = s.name AND NOT x.enabled LEFT JOIN stage_runs n ON n.pipeline = s.pipeline"
-        " AND n.release = t.release AND n.stage = s.name AND n.number = t.number WHERE s.pipeline "
-        "= ? ORDER BY s.position",
+        " r.type, s.on_failure, x.reason, x.actor, x.since_ms, n.skipped_json, s.removed"
+        " FROM s LEFT JOIN stage_state t ON t.pipeline = ?1 AND t.stage = s.name"
+        " LEFT JOIN releases r ON r.pipeline = ?1 AND r.number = t.release"
+        " LEFT JOIN releases g ON g.pipeline = ?1 AND g.number = t.good_release"
+        " LEFT JOIN transitions x ON x.pipeline = ?1 AND x.stage = s.name AND NOT x.enabled"
+        " LEFT JOIN stage_runs n ON n.pipeline = ?1 AND n.release = t.release AND n.stage = s.name"
+        " AND n.number = t.number ORDER BY s.removed, s.position, s.name",
         SQL_TEXT(pipeline));
     while (sqlite_next(rows)) {
         json_t *stage = json_object();
         put_text(stage, "name", rows, 0);
         put_json(stage, "gates", rows, 1);
         put_text(stage, "onFailure", rows, 15);
+        if (sqlite_int(rows, 20))
+            json_object_set_new(stage, "removed", json_true());
         if (!sqlite_is_null(rows, 18))
             json_object_set_new(stage, "disabled", disabled_json(rows));
         if (!sqlite_is_null(rows, 3))

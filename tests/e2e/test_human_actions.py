@@ -109,6 +109,21 @@ def test_a_release_behind_a_manual_gate_goes_on_when_it_is_promoted(shop):
     assert stack.gantry("release", "promote", "shop/1", check=False).code == 5
 
 
+def test_a_release_before_a_stage_that_the_definition_lost_is_seen_and_goes_on(shop, repository, registry, browser):
+    stack = shop("{manual: true}")
+    wait_held(stack, 1, "manual")
+    stack.apply((PIPELINE % (repository.url, registry.address, "")).split("    - name: prod")[0])
+    seen = eventually(lambda: "[removed from the definition]" in (out := stack.gantry("pipelines").out) and out, what="the lost stage")
+    assert "prod (1 waits: held) [removed from the definition]" in seen
+    sign_in(browser, stack, stack.token, "/pipelines/shop")
+    shows(browser, "The definition no longer has this stage")
+    press(browser, "Promote")
+    press(browser, "Promote release 1", within="//dialog")
+    stack.wait_release("shop", 1, "succeeded")
+    assert in_prod(stack) == ["shop/1"]
+    eventually(lambda: "prod" not in stack.gantry("pipelines").out, what="nothing waits there any more")
+
+
 def test_an_override_shows_in_the_ledger_the_page_and_a_mail(shop, mailbox, browser):
     reason = "PROD is down, Kim agreed <by phone> 📞"
     stack = shop("{approval: {by: ['group:qa'], count: 2, rejects: 2, not: [author]}}, {soak: 1h}")

@@ -109,7 +109,7 @@ export function transitionState(pipeline, stage) {
 
 // On the line itself, for who may.
 export function transitionButton(pipeline, stage) {
-  if (stage.disabled || pipeline.deleted || !may('operator')) return null;
+  if (stage.disabled || stage.removed || pipeline.deleted || !may('operator')) return null;
   return h('button.line-button', { type: 'button', key: 'disable', title: `Let no release enter ${stage.name}`, aria: { label: `Disable the way into ${stage.name}` }, onClick: () => askDisable(pipeline.name, stage.name) }, icon('pause'));
 }
 

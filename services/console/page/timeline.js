@@ -33,7 +33,7 @@ function rowsOf(release, stages) {
         rows.push({ kind: 'run', key: run.runId, stage: stage.name, text: action.name, what: run.environment, status: run.status, from: run.requestedMs, begin: run.startedMs, to: run.endedMs || now, live: !run.endedMs, run, action: action.kind });
     }
   }
-  const planned = stages.filter((s) => !known.has(s.name)).map((s) => s.name);
+  const planned = stages.filter((s) => !s.removed && !known.has(s.name)).map((s) => s.name);
   return { rows, planned: ['succeeded', 'failed', 'stopped', 'superseded'].includes(release.status) ? [] : planned };
 }
 

@@ -101,11 +101,14 @@ function stageButtons(pipeline, stage) {
     stage.good && environmentsOf(stage).map((environment) => pinButton(pipeline, environment)));
 }
 
+const goneNote = () => h('p.quiet', { key: 'gone' }, 'The definition no longer has this stage; releases that began before still go through it.');
+
 function currentCard(pipeline, stage) {
   const { current } = stage;
+  if (stage.removed && !current) return h('div.current', null, goneNote());
   if (!current) return h('div.current', null, h('p.quiet', null, 'Nothing has come here yet.'), stepNodes(steps(stage.steps, [], [])));
   const approvals = (state.approvals || []).filter((a) => a.pipeline === pipeline.name && a.release === current.release && a.stage === stage.name);
-  return h('div.current', null,
+  return h('div.current', null, stage.removed && goneNote(),
     h('p.current-head', null, parts.releaseLink(pipeline.name, current.release), current.type === 'rollback' && h('span.rolled', { title: 'rollback' }, icon('rollback', 'rollback')),
       current.number > 1 && h('span.quiet.small', { title: 'how often it entered the stage' }, `${current.number}. try`),
       parts.commit(current.commit), h('span.push', null, parts.ago(current.sinceMs))),
