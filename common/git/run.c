@@ -193,7 +193,7 @@ static void describe(const struct git_run *run, const struct loop_child_exit *ex
                 run->out.limit);
     else if (exit->timed_out)
         err_set(err, ERR_TIMEOUT, "git %s of '%s' did not end within %lld s", run->what, run->url,
-                (long long)(run->timeout_ms / 1000));
+                (long long)((run->timeout_ms + 999) / 1000));
     else if (exit->signo)
         err_set(err, ERR_UNAVAILABLE, "git %s of '%s' was killed by signal %d", run->what, run->url,
                 exit->signo);
