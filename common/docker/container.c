@@ -6,6 +6,7 @@
 
 #define STOP_MORE_MS    30000 /* that a stop may take beyond its grace */
 #define FILES_SILENT_MS (5 * 60 * 1000)
+#define SIZE_MS         (10 * 60 * 1000)
 #define NANO            1e9
 
 /* POST, DELETE or GET of /containers/<id>/<rest>, without a body. */
@@ -166,6 +167,20 @@ struct docker_call *docker_stats(struct docker *docker, const char *id, docker_d
     return ask(docker, "GET", "tell what a container takes",
                mem_printf("/containers/%s/stats?stream=0&one-shot=1", id), 5000, read_stats, done,
                arg);
+}
+
+static int read_size(struct docker_call *call, const struct http_response *response,
+                     struct docker_answer *answer, struct err *err)
+{
+    (void)call;
+    return docker_read_size(response->body, response->len, &answer->bytes, err);
+}
+
+struct docker_call *docker_size(struct docker *docker, const char *id, docker_done_fn *done,
+                                void *arg)
+{
+    return ask(docker, "GET", "tell what a container wrote",
+               mem_printf("/containers/%s/json?size=true", id), SIZE_MS, read_size, done, arg);
 }
 
 /* ---- files ---- */

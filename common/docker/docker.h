@@ -26,7 +26,7 @@ struct docker_answer {
     const struct strv *ids;    /* of docker_list() */
     int64_t code;              /* of docker_wait(): the exit code; of docker_build(): that of the
                                   step that failed, 0 where it was none */
-    uint64_t bytes;            /* of docker_get(): what was written */
+    uint64_t bytes;            /* of docker_get(): what was written; of docker_size() */
     int64_t cpu_ms;            /* of docker_stats(); 0: not known */
     uint64_t memory_max_bytes; /* likewise: the most at once, where the engine knows (cgroup v1) */
     bool named;                /* of docker_image(): it has a tag, or a digest in a repository */
@@ -122,6 +122,10 @@ struct docker_call *docker_list(struct docker *docker, const char *label, docker
                                 void *arg);
 struct docker_call *docker_stats(struct docker *docker, const char *id, docker_done_fn *done,
                                  void *arg);
+/* What its files have that are not its image's: their sizes, without those of its volumes. Where
+ * the engine has to look at all of them that takes long; ends after ten minutes. */
+struct docker_call *docker_size(struct docker *docker, const char *id, docker_done_fn *done,
+                                void *arg);
 /* The tar archive of `size` bytes in `fd` is unpacked below `path` in it. */
 struct docker_call *docker_put(struct docker *docker, const char *id, const char *path, int fd,
                                uint64_t size, docker_done_fn *done, void *arg);

@@ -25,6 +25,8 @@ int docker_read_ids(const char *body, size_t len, struct strv *out, struct err *
 /* {"StatusCode": N, "Error": {"Message": ...}} */
 int docker_read_wait(const char *body, size_t len, int64_t *code, struct err *err);
 int docker_read_stats(const char *body, size_t len, struct docker_answer *out, struct err *err);
+/* {"SizeRw": N}; -1 is what an engine says that does not know. */
+int docker_read_size(const char *body, size_t len, uint64_t *bytes, struct err *err);
 /* {"RepoTags": [...], "RepoDigests": [...], "Created": RFC 3339}: out->named, out->made_ms. */
 int docker_read_image(const char *body, size_t len, struct docker_answer *out, struct err *err);
 /* {"ApiVersion": "1.41", "MinAPIVersion": "1.12"}: which to speak, as 1.NN. */

@@ -110,6 +110,19 @@ int docker_read_stats(const char *body, size_t len, struct docker_answer *out, s
     return rc;
 }
 
+int docker_read_size(const char *body, size_t len, uint64_t *bytes, struct err *err)
+{
+    json_t *json = parse(body, len, err);
+    const json_t *size = json_object_get(json, "SizeRw");
+    json_int_t value = json_integer_value(size);
+    int rc = json ? 0 : -1;
+    if (json && (!json_is_integer(size) || value < 0))
+        rc = err_set(err, ERR_INVALID, "the engine's answer has no SizeRw");
+    *bytes = rc == 0 ? (uint64_t)value : 0;
+    json_decref(json);
+    return rc;
+}
+
 int docker_read_image(const char *body, size_t len, struct docker_answer *out, struct err *err)
 {
     json_t *json = parse(body, len, err);

@@ -81,6 +81,7 @@ static void json(const char *data, size_t len)
     struct err err = {0};
     char said[DOCKER_MESSAGE_MAX];
     int64_t code;
+    uint64_t bytes;
     unsigned minor;
     char *id = docker_read_id(data, len, &err);
     if (id && (!*id || strpbrk(id, "/?&#%. ")))
@@ -92,6 +93,8 @@ static void json(const char *data, size_t len)
     (void)docker_read_wait(data, len, &code, &err);
     (void)docker_read_stats(data, len, &answer, &err);
     (void)docker_read_image(data, len, &answer, &err);
+    if (docker_read_size(data, len, &bytes, &err) == 0 ? bytes > INT64_MAX : bytes != 0)
+        abort();
     if (docker_read_version(data, len, &minor, &err) == 0 && (minor < 25 || minor > 999))
         abort();
     if (answer.cpu_ms < 0)

@@ -23,6 +23,7 @@ static struct {
     char id[64], digest[80];
     size_t listed;
     int64_t code;
+    uint64_t bytes;
     struct buf output;
     bool takes; /* output() answers */
     int context;
@@ -65,6 +66,7 @@ static void on_done(const struct docker_answer *answer, const struct err *err, v
     fx.done = true;
     fx.err = *err;
     fx.code = answer->code;
+    fx.bytes = answer->bytes;
     fx.listed = answer->ids ? answer->ids->count : 0;
     if (answer->id)
         snprintf(fx.id, sizeof(fx.id), "%s", answer->id);
@@ -174,6 +176,26 @@ static void an_answer_without_end_is_cut_off(void **state)
     }
     assert_true(fx.done);
     assert_int_equal(fx.err.code, ERR_LIMIT);
+}
+
+static void what_a_container_wrote_is_asked_with_its_size(void **state)
+{
+    (void)state;
+    answers("HTTP/1.1 200 OK\r\nContent-Length: 29\r\n\r\n{\"Id\": \"ab1\", \"SizeRw\": 4096}");
+    docker_size(fx.docker, "ab1", on_done, NULL);
+    until(&fx.done);
+    assert_int_equal(fx.err.code, ERR_NONE);
+    assert_int_equal(fx.bytes, 4096);
+    assert_true(asked("GET /v1.41/containers/ab1/json?size=true HTTP/1.1"));
+    answers("HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"SizeRw\": -1}");
+    docker_size(fx.docker, "ab1", on_done, NULL);
+    until(&fx.done);
+    assert_int_equal(fx.err.code, ERR_INVALID);
+    assert_non_null(strstr(fx.err.msg, "cannot tell what a container wrote"));
+    answers("HTTP/1.1 404 No\r\nContent-Length: 22\r\n\r\n{\"message\": \"no such\"}");
+    docker_size(fx.docker, "ab1", on_done, NULL);
+    until(&fx.done);
+    assert_int_equal(fx.err.code, ERR_NOT_FOUND);
 }
 
 static void nobody_behind_the_socket_is_unavailable_with_its_path(void **state)
@@ -534,6 +556,7 @@ int main(void)
         TEST(a_refusal_is_told_in_the_engines_words),
         TEST(an_answer_that_is_none_is_told_apart_from_a_refusal),
         TEST(an_answer_without_end_is_cut_off),
+        TEST(what_a_container_wrote_is_asked_with_its_size),
         TEST(nobody_behind_the_socket_is_unavailable_with_its_path),
         TEST(what_follows_is_spoken_in_the_version_that_the_engine_has),
         TEST(a_pull_names_one_tag_and_tells_why_it_failed),

@@ -122,6 +122,32 @@ static void usage_is_in_the_engines_units(void **state)
     REFUSED(docker_read_stats("[]", 2, &out, &why) < 0);
 }
 
+static void the_size_of_what_was_written_is_a_number_or_not_known(void **state)
+{
+    static const char *const wrong[] = {"",
+                                        "[]",
+                                        "{",
+                                        "{}",
+                                        "{\"SizeRw\": null}",
+                                        "{\"SizeRw\": -1}",
+                                        "{\"SizeRw\": \"7\"}",
+                                        "{\"SizeRw\": 1e3}",
+                                        "{\"SizeRw\": 99999999999999999999}"};
+    static const char good[] = "{\"Id\": \"a\", \"SizeRw\": 5000000000, \"SizeRootFs\": 7}";
+    struct err err = {0};
+    uint64_t bytes = 1;
+    (void)state;
+    assert_int_equal(docker_read_size(good, strlen(good), &bytes, &err), 0);
+    assert_int_equal(bytes, 5000000000);
+    assert_int_equal(docker_read_size("{\"SizeRw\": 0}", 13, &bytes, &err), 0);
+    assert_int_equal(bytes, 0);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        bytes = 1;
+        REFUSED(docker_read_size(wrong[i], strlen(wrong[i]), &bytes, &why) < 0);
+        assert_int_equal(bytes, 0);
+    }
+}
+
 /* ---- a pull ---- */
 
 static void an_image_has_a_name_or_none_and_the_time_that_it_was_made(void **state)
@@ -244,6 +270,7 @@ int main(void)
         cmocka_unit_test(a_wait_ends_with_a_code_or_with_what_went_wrong),
         cmocka_unit_test(the_version_is_one_that_both_speak),
         cmocka_unit_test(usage_is_in_the_engines_units),
+        cmocka_unit_test(the_size_of_what_was_written_is_a_number_or_not_known),
         cmocka_unit_test(an_image_has_a_name_or_none_and_the_time_that_it_was_made),
         cmocka_unit_test(a_pull_tells_of_its_failure_in_a_line_that_may_be_cut_anywhere),
         cmocka_unit_test(a_line_that_never_ends_or_is_no_json_is_refused),
