@@ -123,6 +123,7 @@ static void on_started(const struct docker_answer *answer, const struct err *err
                 err->msg);
     if (err->code == ERR_NONE && place->attached) {
         place->waiting = docker_wait(place->driver->docker, place->id, on_waited, place);
+        docker_disk_watch(place);
         (void)docker_send(place->attached, place->env.data, place->env.len, &why);
         mem_wipe(place->env.data, place->env.cap);
         buf_release(&place->env);
@@ -297,12 +298,17 @@ static void on_killed(const struct docker_answer *answer, const struct err *err,
         conclude(place);
 }
 
+void docker_place_kill(struct docker_place *place)
+{
+    if (place->waiting && !place->killing)
+        place->killing = docker_stop(place->driver->docker, place->id, 0, on_killed, place);
+}
+
 static void on_grace(void *arg)
 {
     struct docker_place *place = arg;
-    if (place->waiting)
-        place->killing = docker_stop(place->driver->docker, place->id, 0, on_killed, place);
-    else
+    docker_place_kill(place);
+    if (!place->waiting)
         conclude(place);
 }
 
@@ -311,7 +317,9 @@ void docker_place_stop(struct docker_place *place, int64_t grace_ms)
 {
     struct err err = {0};
     bool runs = place->waiting && place->attached;
+    docker_disk_leave(place);
     place->stopping = true;
+    place->concluded = false; /* now for gone() */
     place->halt = true;
     place->grace = loop_timer_new(place->driver->loop, on_grace, place);
     if (runs)
@@ -321,6 +329,7 @@ void docker_place_stop(struct docker_place *place, int64_t grace_ms)
 
 void docker_place_cancel(struct docker_place *place)
 {
+    docker_disk_leave(place);
     /* What is being made has to be removed, see create(). */
     if (place->state != PLACE_MAKING || !place->working)
         docker_call_cancel(place->call);

@@ -121,6 +121,7 @@ struct docker_place {
     bool shell;        /* there is one, as far as is known */
     bool changing;     /* its end is asked for: the next is another user's */
     bool exporting;
+    bool fetching; /* what was exported, which is told once it is here */
 
     /* output */
     struct buf held;   /* what may be the beginning of a mark */
@@ -130,6 +131,13 @@ struct docker_place {
     uint64_t ooms;
     uint64_t memory_peak;
     int64_t cpu_ms;
+
+    /* disk; see docker_disk.c */
+    struct loop_timer *look;
+    struct docker_call *sizing;
+    int64_t sizing_ms; /* monotonic, when it was asked */
+    bool size_unknown; /* which was logged */
+    char over[96];     /* that it used more than the limit; "": it did not */
 
     struct docker_transfer transfer;
     void (*moved)(const struct err *err, void *arg);
@@ -203,10 +211,15 @@ void docker_place_fill(struct docker_place *place); /* goes on, if it is made an
 void docker_place_send(struct docker_place *place); /* what was asked, if it can be */
 void docker_place_fail(struct docker_place *place, const struct err *err);
 void docker_place_stop(struct docker_place *place, int64_t grace_ms);
+void docker_place_kill(struct docker_place *place);   /* at once; nothing if that is on its way */
 void docker_place_cancel(struct docker_place *place); /* nothing calls back any more */
 /* Around what may call back and so free it. */
 void docker_place_hold(struct docker_place *place);
 void docker_place_release(struct docker_place *place);
+
+/* ---- docker_disk.c: what it wrote, looked at from time to time ---- */
+void docker_disk_watch(struct docker_place *place); /* it runs; nothing without a limit */
+void docker_disk_leave(struct docker_place *place); /* no more */
 
 /* ---- docker_output.c ---- */
 /* Takes the marks out of what came; false: no more for now. */
@@ -217,6 +230,9 @@ void docker_output_flush(struct docker_place *place);
 void docker_note_empty(struct docker_driver *driver);
 void docker_remove_folder(struct docker_driver *driver, char *dir); /* soon; takes the name over */
 void docker_place_told(struct docker_place *place, int code, const char *limit);
+/* Asks what it took. One that is over a limit is ended once that is known, as an engine knows
+ * nothing of it later. */
+void docker_place_ask_stats(struct docker_place *place);
 /* The command's user cannot be had. */
 void docker_place_refused(struct docker_place *place, const char *why);
 void docker_place_destroy(struct docker_place *place);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 #define EXPORTED_MAX  (64 * 1024)
 #define FILE_EXPORTED "run/" SCRIPT_EXPORTED
 #define FOLDER_LEFT   ("run/" SCRIPT_LEFT)
+#define KILLED        (128 + SIGKILL)
 
 static const struct build_driver_ops ops;
 
@@ -173,10 +175,12 @@ static int open_place(struct build_place *base, const struct build_script *scrip
 
 static void answer(struct docker_place *place, const struct build_exit *result)
 {
+    const struct build_exit over = {.code = result->code > 0 ? result->code : KILLED,
+                                    .limit = place->over};
     place->asked[0] = '\0';
-    place->exporting = place->sent = false;
+    place->exporting = place->fetching = place->sent = false;
     docker_output_flush(place);
-    place->done(result, place->arg);
+    place->done(*place->over ? &over : result, place->arg);
 }
 
 static void on_exported(struct docker_place *place, const struct err *err)
@@ -192,9 +196,10 @@ void docker_place_told(struct docker_place *place, int code, const char *limit)
 {
     struct build_exit result = {.code = code < 0 ? 0 : code, .limit = limit};
     struct strv paths = {0};
-    if (place->stopping || !place->asked[0])
+    if (place->stopping || !place->asked[0] || place->fetching)
         return;
     if (place->exporting && code == 0) {
+        place->fetching = true;
         strv_add(&paths, FILE_EXPORTED);
         docker_files_get(place, &paths, EXPORTED_MAX, on_exported);
         strv_release(&paths);
@@ -222,7 +227,7 @@ static void ask(struct docker_place *place, const char *name, const char *user, 
              changes ? "as " : "", changes ? user : "", changes ? "\n" : "", name,
              succeeding ? 1 : 0);
     place->sent = false;
-    if (place->state == PLACE_ENDED)
+    if (place->state == PLACE_ENDED || *place->over)
         docker_place_told(place, -1, NULL);
     else
         docker_place_send(place);
@@ -319,10 +324,12 @@ static void on_stats(const struct docker_answer *answer, const struct err *err, 
         place->cpu_ms = answer->cpu_ms;
     if (err->code == ERR_NONE && answer->memory_max_bytes > place->memory_peak)
         place->memory_peak = answer->memory_max_bytes;
+    if (*place->over)
+        docker_place_kill(place);
     tell_usage(place);
 }
 
-static void ask_stats(struct docker_place *place)
+void docker_place_ask_stats(struct docker_place *place)
 {
     if (place->waiting && !place->asking)
         place->asking = docker_stats(place->driver->docker, place->id, on_stats, place);
@@ -334,7 +341,7 @@ static void usage(struct build_place *base,
     struct docker_place *place = (struct docker_place *)base;
     place->on_usage = done;
     place->usage_arg = arg;
-    ask_stats(place);
+    docker_place_ask_stats(place);
     if (place->asking)
         return;
     if (!place->unknown)
@@ -349,7 +356,7 @@ static void stop(struct build_place *base, int64_t grace_ms, void (*gone)(void *
     struct docker_place *place = (struct docker_place *)base;
     place->gone = gone;
     place->gone_arg = arg;
-    ask_stats(place); /* nothing is known of a container that has ended */
+    docker_place_ask_stats(place); /* nothing is known of a container that has ended */
     docker_place_stop(place, grace_ms);
 }
 

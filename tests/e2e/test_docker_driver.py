@@ -2,10 +2,12 @@
 import base64
 import json
 import os
+import re
 import shlex
 import signal
 import socket
 import subprocess
+import threading
 import time
 import zipfile
 
@@ -49,6 +51,11 @@ cache: {key: 'of-$OF', paths: ['kept/**/*']}
     "sleep.yml": "version: 0.2\nphases: {build: {commands: ['trap \"echo asked to end; exit 0\" TERM; echo sleeping; "
                  "sh -c \"trap : TERM; sleep 987 & wait; wait\" & sleep 987 & wait $!; wait']}}\n",
     "hog.yml": "version: 0.2\nphases: {build: {commands: [echo before, 'head -c 300000000 /dev/zero | tail >/dev/null', echo after]}}\n",
+    "filler.yml": "version: 0.2\nphases: {build: {commands: [echo before, 'trap : TERM; head -c 150M /dev/zero >/var/filled; while :; do sleep 1; done', echo after]}}\n",
+    "filler-behind.yml": "version: 0.2\nenv: {exported-variables: [A]}\nphases: {build: {commands: ['(trap : TERM; head -c 150M /dev/zero >/var/filled; while :; do sleep 1; done) &', "
+                         "'for i in $(seq 300); do sleep 0.1; done; true']}}\n",
+    "beside.yml": "version: 0.2\nphases: {build: {commands: ['head -c 30M /dev/zero >kept', 'while [ ! -e over ]; do sleep 0.2; done', echo after]}}\n",
+    "twenty.yml": "version: 0.2\nphases: {build: {commands: [sleep 20]}}\n",
     "flood.yml": "version: 0.2\nphases: {build: {commands: ['seq 400000', 'for i in 1 2 3; do echo line $i; done']}}\n",
     "fine.yml": "version: 0.2\nphases: {build: {commands: ['echo fine; test ! -e /var/run/docker.sock', "
                 "'if mount -t tmpfs none /mnt 2>/dev/null; then exit 3; fi']}}\n",
@@ -227,6 +234,85 @@ def test_memory_over_the_limit_ends_it_with_the_reason(stack, engine, repository
     assert release["status"] == "failed" and "before\n" in log and "after\n" not in log.replace("echo after", ""), log
     assert finished(release)["reason"] == "It used more memory than the limit of 64 MiB"
     nothing_is_left(engine, "hog")
+
+
+def test_disk_over_the_limit_ends_it_with_the_reason_and_no_other(make_stack, engine, repository):
+    stack = make_stack(settings=settings(engine, disk="64Mi", slots=3))
+    commit(repository)
+    for name in ("beside", "filler", "filler-behind"):
+        stack.apply(pipeline(name, repository, f"{name}.yml"))
+    builder = stack.pids("builder")
+    for name in ("filler", "filler-behind"):
+        release = stack.wait_release(name, 1)
+        log = stack.gantry("logs", f"{name}/1", "app").out
+        reason = finished(release)["reason"]
+        assert release["status"] == "failed" and re.fullmatch("It used 1[45][0-9] MiB of disk; the limit is 64 MiB", reason), reason
+        assert f"\n{reason}\n" in log and "after\n" not in log.replace("echo after", ""), log
+        assert len(action(release)["runs"]) == 1 and finished(release)["exitCode"] == 137 and finished(release)["usage"]["cpuMs"] > 0
+        nothing_is_left(engine, name)
+    assert stack.release("beside", 1)["status"] == "in-progress"
+    [beside] = engine.containers("beside")
+    engine.docker("exec", beside, "touch", "/home/build/src/over")
+    release = stack.wait_release("beside", 1)
+    assert release["status"] == "succeeded" and "\nafter\n" in stack.gantry("logs", "beside/1", "app").out
+    assert stack.pids("builder") == builder
+
+
+class SlowEngine:
+    """Before the real one: takes its time for what a container wrote."""
+
+    def __init__(self, path, engine, seconds):
+        self.engine, self.seconds, self.asked, self.now, self.most = engine, seconds, 0, 0, 0
+        self.lock = threading.Lock()
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen(64)
+        path.chmod(0o666)
+        os.chown(path, -1, os.stat(engine.socket).st_gid)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                threading.Thread(target=self.serve, args=self.listener.accept()[:1], daemon=True).start()
+            except OSError:
+                return
+
+    def serve(self, client):
+        with client, socket.socket(socket.AF_UNIX) as engine:
+            engine.connect(self.engine.socket)
+            threading.Thread(target=self.pass_on, args=(engine, client), daemon=True).start()
+            self.pass_on(client, engine, self.delay)
+
+    def delay(self, data):
+        if b"/json?size=true " not in data:
+            return
+        with self.lock:
+            self.asked, self.now = self.asked + 1, self.now + 1
+            self.most = max(self.most, self.now)
+        time.sleep(self.seconds)
+        with self.lock:
+            self.now -= 1
+
+    @staticmethod
+    def pass_on(source, to, before=lambda data: None):
+        try:
+            while data := source.recv(65536):
+                before(data)
+                to.sendall(data)
+            to.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+def test_an_engine_that_is_slow_to_tell_what_was_written_is_not_asked_all_the_time(make_stack, engine, repository, workspace):
+    slow = SlowEngine(workspace / "slow.sock", engine, seconds=6)
+    stack = make_stack(settings=settings(engine, **{"docker-socket": str(workspace / "slow.sock")}))
+    try:
+        release, log = released(stack, repository, "slowly", "twenty.yml")
+        assert release["status"] == "succeeded" and (slow.asked, slow.most) == (1, 1), (slow.asked, slow.most, log)
+    finally:
+        slow.listener.close()
 
 
 def test_privileges_are_refused_unless_the_builder_allows_them(make_stack, stack, engine, repository):
