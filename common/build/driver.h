@@ -93,7 +93,8 @@ struct build_script {
     const struct strv *env;    /* NAME=value, all of it */
     const struct strv *texts;  /* the commands, one shell for all: a `cd` or a variable lasts;
                                   behind those of plan.h up to two that evaluate texts of the
-                                  buildspec, asked for before the first and after the last */
+                                  buildspec, asked for before the first and after the last, and
+                                  one that tells of runtimes, before those of INSTALL */
     const struct strv *users;  /* of `texts`, who runs each: a name of /etc/passwd inside, as it is
                                   by then; "" is who ran the last one, root at first. A command of
                                   another user runs in a new shell with the exported variables

@@ -70,7 +70,7 @@ struct build {
     struct git_login login;        /* for git in the commands, until they have it; zero: none */
     struct plan plan;
     bool planned;
-    struct strv texts;                  /* the plan's, then those of values.c */
+    struct strv texts;                  /* the plan's, then those of values.c and runtimes.c */
     struct strv users;                  /* who runs them, as build_script has it */
     void (*moved)(struct build *build); /* what is brought or sent is there */
     /* What was asked of the place is answered; NULL: nothing was. */
@@ -86,6 +86,9 @@ struct build {
     unsigned step;          /* of after.c */
     struct failure failure; /* the first */
     struct values *values;
+    bool runtimes_wanted;
+    size_t runtimes; /* the text of `texts` that looks for them */
+    void (*runtimes_next)(struct build *build);
     struct cache *cache;
     bool cache_refused; /* there can be none, as was told */
     void (*layers_next)(struct build *build);
@@ -221,6 +224,11 @@ bool values_wanted(const struct build *build, enum values_when when);
 void values_ask(struct build *build, enum values_when when,
                 void (*next)(struct build *build, const struct err *err));
 void values_free(struct values *values);
+
+/* ---- runtimes.c: install.runtime-versions ---- */
+void runtimes_prepare(struct build *build); /* before open(): adds to build->texts */
+/* INSTALL has begun: the log has which are there and which are not; then `next`. */
+void runtimes_tell(struct build *build, void (*next)(struct build *build));
 
 /* ---- keep.c: artifacts ---- */
 struct files *artifact_files(const struct build *build, const struct buildspec_artifacts *a);

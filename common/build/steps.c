@@ -69,13 +69,18 @@ static void on_done(const struct build_exit *result, void *arg)
     answered(build, result);
 }
 
-static void take_step(struct build *build, const struct plan_step *step)
+/* True: the build goes on when it is asked to. */
+static bool take_step(struct build *build, const struct plan_step *step)
 {
     const char *name = phase_name(phase_of(step->phase));
     switch (step->kind) {
     case PLAN_PHASE_BEGIN:
         build_mark(build, "Entering phase %s", name);
         phase_begin(build, phase_of(step->phase));
+        if (step->phase == BUILDSPEC_INSTALL && build->runtimes_wanted) {
+            runtimes_tell(build, advance);
+            return true;
+        }
         break;
     case PLAN_PHASE_RETRY:
         build_mark(build, "Phase %s is tried again: %s", name, step->message);
@@ -87,6 +92,7 @@ static void take_step(struct build *build, const struct plan_step *step)
     default:
         break;
     }
+    return false;
 }
 
 /* Up to the next command, or the end. */
@@ -105,7 +111,8 @@ static void advance(struct build *build)
         }
         if (step.kind == PLAN_DONE)
             break;
-        take_step(build, &step);
+        if (take_step(build, &step))
+            return;
     }
     after_begin(build);
 }
@@ -186,6 +193,7 @@ static void on_secrets(struct build *build)
         strv_add(&build->users, build->plan.users.items[i]);
     }
     values_prepare(build);
+    runtimes_prepare(build);
     layers_take(build);
     begin_commands(build);
 }

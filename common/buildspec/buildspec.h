@@ -199,6 +199,7 @@ struct buildspec {
 
     struct buildspec_pair *runtimes; /* java -> corretto17: install.runtime-versions */
     size_t runtime_count;
+    int runtimes_line; /* in the file, from 1 */
     struct buildspec_phase phases[BUILDSPEC_PHASES];
 
     struct buildspec_report *reports;

@@ -115,7 +115,7 @@ static void read_runtime(struct reader *r, const struct yaml_node *node, const c
     if (!found)
         spec_problem(r, false, node->key, path, "is no runtime that is known here%s",
                      spec_did_you_mean(hint, node->key->text, known));
-    if (version)
+    else if (version)
         spec_pair_add(&spec->runtimes, &spec->runtime_count, node->key->text, version);
 }
 
@@ -129,6 +129,7 @@ static void read_runtimes(struct reader *r, const struct yaml_node *node, const 
     }
     if (yaml_is_null(node) || (node->type == YAML_MAP && node->count == 0))
         WARNING("names no runtime");
+    r->spec->runtimes_line = node->key->line;
     spec_read_entries(r, node, path, RUNTIMES_MAX, read_runtime, NULL);
 }
 

@@ -203,6 +203,20 @@ phases:
             "there is no such user in the build's /etc/passwd") in done.stdout
 
 
+def test_the_log_says_which_runtimes_are_there_and_which_are_not(folder):
+    (folder / "buildspec.yml").write_text(
+        "version: 0.2\nenv: {variables: {PY: '3'}}\nphases:\n  install:\n    runtime-versions:\n      python: $PY\n"
+        "      java: corretto99\n      android: 29\n  build: {commands: [echo built]}\n")
+    done = build(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, after = done.stdout.split("Phase complete: INSTALL SUCCEEDED\n")
+    where = "\nbuildspec.yml:5: warning: phases.install.runtime-versions."
+    assert re.search(r"\nRuntime python 3: 3\.\d+\.\d+", before)
+    assert f"{where}java: corretto99 is asked for, and " in before
+    assert f"{where}android: 29 is asked for, and there is none here: Gantry installs no runtimes\n" in before
+    assert "built\n" in after
+
+
 def test_a_secret_is_given_by_env_and_masked_and_asked_for_where_it_is_not(folder):
     (folder / "buildspec.yml").write_text(
         "version: 0.2\nenv:\n  secrets-manager: {PASSWORD: 'shop/db:password'}\n"
