@@ -39,8 +39,9 @@ struct build_env {
     struct build_driver *driver;
     struct build_sources *sources;
     struct oci_client *registry;
-    struct artifact_store *artifacts;    /* NULL: artifacts, caches and whole logs are not kept */
-    struct parameters *parameters;       /* NULL: whoever starts a build gives its secrets */
+    struct artifact_store *artifacts; /* NULL: artifacts, caches and whole logs are not kept */
+    struct parameters *parameters;    /* NULL: whoever starts a build gives its secrets */
+    const char *aws_region; /* AWS_REGION of the commands, unless they are given another; or NULL */
     const struct build_signing *signing; /* NULL: images are not signed */
     const char *layer_cache; /* of Dockerfiles, in the registry: "image": the image's repository;
                                 another word: <image>/<word>; NULL: none */

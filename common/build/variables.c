@@ -105,6 +105,10 @@ static void set_gantry(const struct build *build, struct strv *env)
 void variables_add(const struct build *build, struct strv *env)
 {
     const Gantry__V1__ActionRequest *req = build->request;
+    if (build->env->aws_region) {
+        set(env, "AWS_REGION", build->env->aws_region);
+        set(env, "AWS_DEFAULT_REGION", build->env->aws_region);
+    }
     login_variables(build, env);
     if (layers_are_kept(build))
         set(env, "BUILDAH_LAYERS", "true");

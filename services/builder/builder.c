@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "aws/aws.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -242,12 +243,14 @@ static void make_env(struct builder *b)
     b->signing = (struct build_signing){.secrets_dir = b->svc->conf.secrets_dir,
                                         .key = conf->signing.key,
                                         .builder_id = conf->signing.builder_id};
+    const struct aws *aws = b->secrets->aws;
     b->env = (struct build_env){.loop = b->svc->loop,
                                 .driver = b->driver,
                                 .sources = build_sources_new(b->svc->loop, &sources),
                                 .registry = oci_client_new(b->svc->loop, &oci),
                                 .artifacts = b->store,
                                 .parameters = b->secrets->parameters,
+                                .aws_region = aws ? aws_region(aws) : NULL,
                                 .signing = str_empty(conf->signing.key) ? NULL : &b->signing,
                                 .layer_cache = remote_layers(conf),
                                 .layers = b->layers,

@@ -19,7 +19,7 @@ static int setup_one(const char *settings)
 static int setup(void **state)
 {
     (void)state;
-    return setup_one(NULL);
+    return setup_one("  aws-region: eu-central-1\n");
 }
 
 static int setup_one_slot(void **state)
@@ -66,7 +66,9 @@ static void a_buildspec_runs_at_its_commit_and_exports_variables(void **state)
                      "      - cd \"$CODEBUILD_SRC_DIR\"; V=$FROM_START-$GANTRY_RELEASE\n"
                      "      - grep -q FROM_START buildspec.yml\n"
                      "      - test \"$(id -u)\" = 0 -a \"$CODEBUILD_BUILD_SUCCEEDING\" = 1\n"
-                     "      - test \"$GANTRY_PIPELINE $GANTRY_ACTION\" = 'shop app'\n"};
+                     "      - test \"$GANTRY_PIPELINE $GANTRY_ACTION\" = 'shop app'\n"
+                     "      - test \"$AWS_REGION $AWS_DEFAULT_REGION\" = "
+                     "'eu-central-1 eu-central-1'\n"};
     bench_ask(&bench, &ask, id);
     const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
     if (f->outcome != GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED) {

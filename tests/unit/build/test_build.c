@@ -94,6 +94,22 @@ static void a_build_goes_through_its_phases_and_exports(void **state)
                                               "SUCCEEDED\nEntering phase BUILD\n"));
 }
 
+static void commands_have_the_builders_region_unless_they_are_given_another(void **state)
+{
+    (void)state;
+    begin(1);
+    finish();
+    for (size_t i = 0; i < mu.env.count; i++)
+        assert_false(str_starts(mu.env.items[i], "AWS_"));
+    mu.build_env.aws_region = "eu-central-1";
+    mu.text = "version: 0.2\nenv: {variables: {AWS_REGION: us-east-1}}\n"
+              "phases: {build: {commands: one}}\n";
+    begin(1);
+    finish();
+    assert_true(strv_has(&mu.env, "AWS_REGION=us-east-1"));
+    assert_true(strv_has(&mu.env, "AWS_DEFAULT_REGION=eu-central-1"));
+}
+
 static void a_failing_command_leads_where_the_plan_says_and_is_told(void **state)
 {
     (void)state;
@@ -461,6 +477,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_build_goes_through_its_phases_and_exports),
+        TEST(commands_have_the_builders_region_unless_they_are_given_another),
         TEST(a_failing_command_leads_where_the_plan_says_and_is_told),
         TEST(a_limit_ends_the_build_at_once_with_its_reason),
         TEST(a_place_that_fails_gives_the_build_back_twice_and_then_fails_it),
