@@ -38,6 +38,31 @@ static void set_all(struct strv *env, Gantry__V1__KeyValue *const *pairs, size_t
     }
 }
 
+/* What a forge calls the event that a ref's new head is, and what CodeBuild calls the ref. */
+static void set_webhook(const char *ref, struct strv *env)
+{
+    static const struct {
+        const char *refs, *kind, *event;
+    } kinds[] = {{"refs/heads/", "branch", "PUSH"},
+                 {"refs/tags/", "tag", "PUSH"},
+                 {"refs/pull/", "pr", "PULL_REQUEST_UPDATED"},
+                 {"refs/merge-requests/", "pr", "PULL_REQUEST_UPDATED"}};
+    set(env, "CODEBUILD_WEBHOOK_HEAD_REF", ref);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+        if (!str_starts(ref, kinds[i].refs))
+            continue;
+        const char *name = ref + strlen(kinds[i].refs);
+        const bool request = str_eq(kinds[i].kind, "pr"); /* its ref is <number>/head */
+        const size_t len = request ? strcspn(name, "/") : strlen(name);
+        char *trigger = mem_printf("%s/%.*s", kinds[i].kind, (int)len, name);
+        set(env, "CODEBUILD_WEBHOOK_TRIGGER", trigger);
+        set(env, "CODEBUILD_WEBHOOK_EVENT", kinds[i].event);
+        if (request)
+            set(env, "CODEBUILD_SOURCE_VERSION", trigger);
+        free(trigger);
+    }
+}
+
 static void set_source(const struct build *build, struct strv *env)
 {
     const Gantry__V1__Revision *revision = build->revision;
@@ -53,18 +78,8 @@ static void set_source(const struct build *build, struct strv *env)
     set(env, "CODEBUILD_RESOLVED_SOURCE_VERSION", revision->commit);
     set(env, "CODEBUILD_SOURCE_VERSION", revision->commit);
     set(env, "CODEBUILD_SOURCE_REPO_URL", revision->git);
-    if (!str_empty(revision->ref)) {
-        const char *branch = "refs/heads/", *tag = "refs/tags/";
-        char *trigger = NULL;
-        set(env, "CODEBUILD_WEBHOOK_HEAD_REF", revision->ref);
-        if (str_starts(revision->ref, branch))
-            trigger = mem_printf("branch/%s", revision->ref + strlen(branch));
-        else if (str_starts(revision->ref, tag))
-            trigger = mem_printf("tag/%s", revision->ref + strlen(tag));
-        if (trigger)
-            set(env, "CODEBUILD_WEBHOOK_TRIGGER", trigger);
-        free(trigger);
-    }
+    if (!str_empty(revision->ref))
+        set_webhook(revision->ref, env);
     set(env, "GANTRY_REVISION", revision->commit);
 }
 

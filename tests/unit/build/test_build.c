@@ -110,6 +110,34 @@ static void commands_have_the_builders_region_unless_they_are_given_another(void
     assert_true(strv_has(&mu.env, "AWS_DEFAULT_REGION=eu-central-1"));
 }
 
+static void commands_know_what_moved_that_they_are_built_for(void **state)
+{
+    static const struct {
+        const char *ref, *trigger, *event, *version;
+    } rows[] = {
+        {"refs/heads/feature/x", "branch/feature/x", "PUSH", "c0ffee"},
+        {"refs/tags/v1", "tag/v1", "PUSH", "c0ffee"},
+        {"refs/pull/17/head", "pr/17", "PULL_REQUEST_UPDATED", "pr/17"},
+        {"refs/merge-requests/17/head", "pr/17", "PULL_REQUEST_UPDATED", "pr/17"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        const char *names[] = {"WEBHOOK_HEAD_REF", "WEBHOOK_TRIGGER", "WEBHOOK_EVENT",
+                               "SOURCE_VERSION", "RESOLVED_SOURCE_VERSION"};
+        const char *values[] = {rows[i].ref, rows[i].trigger, rows[i].event, rows[i].version,
+                                "c0ffee"};
+        mu.revision.ref = (char *)rows[i].ref;
+        begin(1);
+        finish();
+        for (size_t v = 0; v < 5; v++) {
+            char *item = mem_printf("CODEBUILD_%s=%s", names[v], values[v]);
+            if (!strv_has(&mu.env, item))
+                fail_msg("%s is not there", item);
+            free(item);
+        }
+    }
+}
+
 static void a_failing_command_leads_where_the_plan_says_and_is_told(void **state)
 {
     (void)state;
@@ -478,6 +506,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_build_goes_through_its_phases_and_exports),
         TEST(commands_have_the_builders_region_unless_they_are_given_another),
+        TEST(commands_know_what_moved_that_they_are_built_for),
         TEST(a_failing_command_leads_where_the_plan_says_and_is_told),
         TEST(a_limit_ends_the_build_at_once_with_its_reason),
         TEST(a_place_that_fails_gives_the_build_back_twice_and_then_fails_it),
