@@ -248,7 +248,7 @@ static int needs_engine(const char *name)
 {
     say("%s needs an engine, and this build runs in a sandbox without one: build, push, pull, tag, "
         "login, inspect, images, save and load work here. For containers give the action "
-        "`privileged: true` on a builder whose driver is docker or kubernetes (docs/builder.md).",
+        "`privileged: true` on a builder whose driver is docker (docs/builder.md).",
         name);
     return DOCKER_FAILED;
 }

@@ -181,6 +181,7 @@ def test_what_needs_an_engine_says_so_and_exits_125(folder, words):
     said = run(folder, f"docker {words} || echo exit $?")
     name = " ".join(words.split()[:2]) if words.startswith("system") else words.split()[0]
     assert f"docker: {name} needs an engine" in said
+    assert "on a builder whose driver is docker (docs/builder.md)" in said
     assert "privileged: true" in said
     assert "\nexit 125\n" in said
 
