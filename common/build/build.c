@@ -41,6 +41,29 @@ void phase_end(struct build *build, const char *status, const char *context)
     record->context = str_empty(context) ? NULL : build_masked(build, context);
 }
 
+/* One that this process did not see, or that takes no time. */
+static void phase_note(struct build *build, enum phase phase, int64_t start_ms, int64_t end_ms)
+{
+    build->phases[phase] = (struct phase_record){
+        .begun = true, .status = "SUCCEEDED", .start_ms = start_ms, .end_ms = end_ms};
+}
+
+static void note_queue(struct build *build)
+{
+    const int64_t started_ms = build->host.started_ms;
+    int64_t asked_ms = build->host.asked_ms;
+    if (!asked_ms || asked_ms > started_ms) /* another machine's clock */
+        asked_ms = started_ms;
+    phase_note(build, PHASE_SUBMITTED, asked_ms, asked_ms);
+    phase_note(build, PHASE_QUEUED, asked_ms, started_ms);
+}
+
+void phase_completed(struct build *build)
+{
+    const int64_t now_ms = clock_now_ms();
+    phase_note(build, PHASE_COMPLETED, now_ms, now_ms);
+}
+
 void build_mark(struct build *build, const char *fmt, ...)
 {
     char line[MARK_MAX];
@@ -318,6 +341,7 @@ void build_begin(struct build *build)
 {
     struct err err = {0};
     build->begun_ms = clock_mono_ms();
+    note_queue(build);
     phase_begin(build, PHASE_PROVISIONING);
     if (build->request->spec_case != GANTRY__V1__ACTION_REQUEST__SPEC_BUILD) {
         build_fail(build, PHASE_PROVISIONING, "The request is not for a build", NULL, 0);

@@ -126,6 +126,7 @@ struct build_host {
     const struct Gantry__V1__ActionRequest *request; /* valid until the build's end */
     const char *run_id;                              /* valid until the build's end */
     uint32_t attempt;                                /* from 1; the third is not dropped any more */
+    int64_t asked_ms;                                /* Unix ms; 0: it never waited */
     int64_t started_ms;                              /* Unix ms */
 };
 

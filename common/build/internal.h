@@ -138,6 +138,7 @@ void build_detach(struct build *build); /* its end was told */
 const char *phase_name(enum phase phase);
 void phase_begin(struct build *build, enum phase phase);
 void phase_end(struct build *build, const char *status, const char *context);
+void phase_completed(struct build *build); /* however it ended */
 
 /* Says what the host's log and the whole log shall have. */
 bool build_put(struct build *build, const char *data, size_t len);

@@ -147,6 +147,7 @@ void result_tell(struct build *build)
         add_artifact(build, &r);
         r.finished.batch = build->batch;
     }
+    phase_completed(build);
     add_phases(build, &r);
     add_files(build, &r);
     add_usage(build, &r);

@@ -98,6 +98,7 @@ void executor_counts(const struct executor *executor, struct executor_counts *ou
 const struct Gantry__V1__ActionRequest *executor_run_request(const struct executor_run *run);
 const char *executor_run_id(const struct executor_run *run);
 uint32_t executor_run_attempt(const struct executor_run *run);
+int64_t executor_run_asked_ms(const struct executor_run *run);        /* Unix ms */
 int64_t executor_run_started_ms(const struct executor_run *run);      /* Unix ms */
 const char *executor_run_traceparent(const struct executor_run *run); /* of the request */
 void executor_run_set_data(struct executor_run *run, void *data);

@@ -481,6 +481,11 @@ uint32_t executor_run_attempt(const struct executor_run *run)
     return run->attempt;
 }
 
+int64_t executor_run_asked_ms(const struct executor_run *run)
+{
+    return run->asked_ms;
+}
+
 int64_t executor_run_started_ms(const struct executor_run *run)
 {
     return run->started_ms;

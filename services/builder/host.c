@@ -70,6 +70,7 @@ void host_start(struct executor_run *run, void *arg)
                                     .request = request,
                                     .run_id = executor_run_id(run),
                                     .attempt = executor_run_attempt(run),
+                                    .asked_ms = executor_run_asked_ms(run),
                                     .started_ms = executor_run_started_ms(run)};
     log_info("build starts", LOG_S("run", host.run_id), LOG_S("pipeline", request->pipeline),
              LOG_I("release", request->release), LOG_I("attempt", host.attempt));

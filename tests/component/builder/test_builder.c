@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "tests/component/builder/bench.h"
@@ -69,6 +70,7 @@ static void a_buildspec_runs_at_its_commit_and_exports_variables(void **state)
                      "      - test \"$GANTRY_PIPELINE $GANTRY_ACTION\" = 'shop app'\n"
                      "      - test \"$AWS_REGION $AWS_DEFAULT_REGION\" = "
                      "'eu-central-1 eu-central-1'\n"};
+    const int64_t asked_ms = clock_now_ms();
     bench_ask(&bench, &ask, id);
     const Gantry__V1__Finished *f = bench_finished(&bench, id, NULL);
     if (f->outcome != GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED) {
@@ -79,8 +81,12 @@ static void a_buildspec_runs_at_its_commit_and_exports_variables(void **state)
     assert_string_equal(exported(f, "A"), "spec");
     assert_int_equal(f->image_case, GANTRY__V1__FINISHED__IMAGE__NOT_SET);
     assert_int_equal(bench_count(&bench, id, GANTRY__V1__ACTION_RESULT__BODY_STARTED), 1);
-    assert_string_equal(f->phases[f->n_phases - 1]->name, "BUILD");
-    assert_string_equal(f->phases[f->n_phases - 1]->status, "SUCCEEDED");
+    assert_string_equal(f->phases[1]->name, "QUEUED");
+    assert_int_equal(f->phases[1]->end_ms, f->started_ms);
+    assert_in_range(f->phases[1]->start_ms, asked_ms, f->started_ms);
+    assert_string_equal(f->phases[f->n_phases - 2]->name, "BUILD");
+    assert_string_equal(f->phases[f->n_phases - 2]->status, "SUCCEEDED");
+    assert_string_equal(f->phases[f->n_phases - 1]->name, "COMPLETED");
     bench_log_has(&bench, id, "Entering phase INSTALL\nRunning command echo phase one\n");
     bench_log_has(&bench, id, "phase one\n");
 }

@@ -342,7 +342,8 @@ static void begin(uint32_t attempt)
                                     .request = &mu.request,
                                     .run_id = "run",
                                     .attempt = attempt,
-                                    .started_ms = 1};
+                                    .asked_ms = 100,
+                                    .started_ms = 250};
     if (mu.finished)
         gantry__v1__finished__free_unpacked(mu.finished, NULL);
     mu.finished = NULL;

@@ -83,8 +83,11 @@ static void a_build_goes_through_its_phases_and_exports(void **state)
     assert_int_equal(mu.finished->outcome, GANTRY__V1__OUTCOME__OUTCOME_SUCCEEDED);
     assert_string_equal(mu.finished->exported[0]->key, "V");
     assert_string_equal(mu.finished->exported[0]->value, "a=b");
-    assert_string_equal(phases(), "PROVISIONING:SUCCEEDED DOWNLOAD_SOURCE:SUCCEEDED "
-                                  "INSTALL:SUCCEEDED BUILD:SUCCEEDED POST_BUILD:SUCCEEDED");
+    assert_string_equal(phases(), "SUBMITTED:SUCCEEDED QUEUED:SUCCEEDED PROVISIONING:SUCCEEDED "
+                                  "DOWNLOAD_SOURCE:SUCCEEDED INSTALL:SUCCEEDED BUILD:SUCCEEDED "
+                                  "POST_BUILD:SUCCEEDED COMPLETED:SUCCEEDED");
+    assert_int_equal(mu.finished->phases[1]->start_ms, 100);
+    assert_int_equal(mu.finished->phases[1]->end_ms, 250);
     assert_true(strv_has(&mu.env, "A=spec"));
     assert_false(strv_has(&mu.env, "A=base"));
     assert_true(strv_has(&mu.env, "CODEBUILD_SRC_DIR=/b/src"));
