@@ -90,17 +90,17 @@ static const char as[] =
 static const char told[] =
     "for GANTRY_FILE in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do\n"
     "if [ -r \"$GANTRY_FILE\" ]; then\n"
-    "while IFS=' ' read -r GANTRY_KEY GANTRY_VALUE; do\n"
+    "while IFS=' ' command read -r GANTRY_KEY GANTRY_VALUE; do\n"
     "if [ \"$GANTRY_KEY\" = oom_kill ]; then GANTRY_NEXT=\"$GANTRY_NEXT oom=$GANTRY_VALUE\"; fi\n"
     "done <\"$GANTRY_FILE\"\n"
     "fi\n"
     "done\n"
     "for GANTRY_FILE in /sys/fs/cgroup/memory.peak"
     " /sys/fs/cgroup/memory/memory.max_usage_in_bytes; do\n"
-    "if [ -r \"$GANTRY_FILE\" ] && IFS= read -r GANTRY_VALUE <\"$GANTRY_FILE\"; then"
+    "if [ -r \"$GANTRY_FILE\" ] && IFS= command read -r GANTRY_VALUE <\"$GANTRY_FILE\"; then"
     " GANTRY_NEXT=\"$GANTRY_NEXT peak=$GANTRY_VALUE\"; fi\n"
     "done\n"
-    "echo '%s'\"$GANTRY_NEXT\"\n";
+    "command echo '%s'\"$GANTRY_NEXT\"\n";
 
 /* Not shown by `set -x`. */
 static const char tell[] = "GANTRY_NEXT=$?\n. " RUN "told >&9 2>/dev/null\n";

@@ -89,8 +89,8 @@ static char *text_of(const struct asked *asked, const struct build_paths *paths)
     buf_adds(&out, "{\n");
     for (size_t i = 0; i < asked->count; i++)
         buf_addf(&out,
-                 "IFS= read -r GANTRY_VALUE <<GANTRY_%s\n%s\nGANTRY_%s\n"
-                 "[ $? = 0 ] && printf '%%s\\0' \"$GANTRY_VALUE\"\n",
+                 "IFS= command read -r GANTRY_VALUE <<GANTRY_%s\n%s\nGANTRY_%s\n"
+                 "[ $? = 0 ] && command printf '%%s\\0' \"$GANTRY_VALUE\"\n",
                  id, *asked->slots[i], id);
     buf_addf(&out, "} >|'%s" VALUE_NAME "'\nunset GANTRY_VALUE\n", paths->build);
     return buf_detach(&out);

@@ -18,7 +18,7 @@
 #define SCRIPT_EXPORTED SCRIPT_LEFT "/exported"
 
 /* Tells a status ("0" and a newline) on descriptor 9: what is between a command and the next. */
-#define SCRIPT_TELL "echo \"$?\" >&9\n"
+#define SCRIPT_TELL "{ command echo \"$?\" >&9; } 2>/dev/null\n"
 
 /* Whether there is another user than root among those of commands (driver.h); NULL: none. Then
  * SCRIPT_LEFT is for all to write. */

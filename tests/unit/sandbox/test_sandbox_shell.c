@@ -32,7 +32,7 @@ static void on_done(struct shell *shell, const struct shell_exit *result, void *
 struct session_conf {
     struct sandbox_limits limits;
     const char *const *texts, *const *users, *const *export;
-    bool separate;
+    bool separate, bash;
 };
 
 static void session_open_with(struct session *s, const struct session_conf *with)
@@ -54,7 +54,7 @@ static void session_open_with(struct session *s, const struct session_conf *with
     strv_add(&env, "GIVEN=yes");
     s->box = sandbox_take(fx.pool, &with->limits, &err);
     assert_non_null(s->box);
-    const struct shell_conf conf = {.program = "/bin/sh",
+    const struct shell_conf conf = {.program = with->bash ? "/bin/bash" : "/bin/sh",
                                     .env = &env,
                                     .dir = SANDBOX_SRC,
                                     .texts = &text,
@@ -177,6 +177,39 @@ static void nothing_lasts_where_each_command_has_a_shell_of_its_own(void **state
     assert_string_equal(got.items[0], "GIVEN=yes");
     strv_release(&got);
     session_close(&s);
+}
+
+static void no_function_break_or_continue_of_the_commands_hides_their_end(void **state)
+{
+    (void)state;
+    need_pool();
+    for (int bash = 0; bash < 2; bash++) {
+        struct session s;
+        struct strv got = {0};
+        session_open_with(
+            &s, &(struct session_conf){
+                    .texts = (const char *const[]){"echo() { :; }; read() { return 1; }\n"
+                                                   "printf() { :; }; pwd() { :; }; cd /usr",
+                                                   "export V=1; exit 3",
+                                                   "export PATH=/nowhere; IFS=0123456789; set -f",
+                                                   "continue", "break", "return 5", "set -x; true",
+                                                   "false", NULL},
+                    .export = (const char *const[]){"V", NULL},
+                    .bash = bash});
+        const int codes[] = {0, 3, 0, 0, 0, 5, 0, 1};
+        for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++)
+            assert_int_equal(run(&s, i), codes[i]);
+        assert_null(strstr(buf_cstr(&s.output), "CODEBUILD_BUILD_SUCCEEDING"));
+        assert_null(strstr(buf_cstr(&s.output), "echo"));
+        s.done = false;
+        shell_export(s.shell);
+        loop_run_for(fx.loop, WAIT_MS, &s.done);
+        assert_int_equal(shell_exported(s.shell, &got, NULL), 0);
+        assert_int_equal(got.count, 1);
+        assert_string_equal(got.items[0], "V=1");
+        strv_release(&got);
+        session_close(&s);
+    }
 }
 
 static void exported_variables_are_read_at_the_end(void **state)
@@ -363,6 +396,7 @@ int main(void)
         cmocka_unit_test(a_commands_status_is_told_with_all_its_output),
         cmocka_unit_test(a_command_that_ends_the_shell_leaves_its_state_to_the_next),
         cmocka_unit_test(nothing_lasts_where_each_command_has_a_shell_of_its_own),
+        cmocka_unit_test(no_function_break_or_continue_of_the_commands_hides_their_end),
         cmocka_unit_test(exported_variables_are_read_at_the_end),
         cmocka_unit_test(another_users_commands_take_over_what_is_exported_and_the_folder),
         cmocka_unit_test(what_another_users_shell_left_running_goes_on_and_is_heard),
