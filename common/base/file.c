@@ -17,45 +17,41 @@
 #include "base/id.h"
 #include "base/mem.h"
 
-int file_read(struct buf *out, const char *path, size_t limit, struct err *err)
+/* `path` is what messages call it. */
+static int read_regular(struct buf *out, int fd, const char *path, size_t limit, struct err *err)
 {
     char chunk[16 * 1024];
     struct stat st;
-    int ret = -1;
-    int fd;
+    ssize_t n = -1;
+    int ret = 0;
 
+    if (fstat(fd, &st) < 0)
+        return err_errno(err, errno, "cannot read '%s'", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, ERR_INVALID, "cannot read '%s': not a regular file", path);
+    while (ret == 0 && n != 0) {
+        n = read(fd, chunk, sizeof(chunk));
+        if (n < 0 && errno != EINTR)
+            ret = err_errno(err, errno, "cannot read '%s'", path);
+        else if (n > 0 && buf_add(out, chunk, (size_t)n) < 0)
+            ret =
+                err_set(err, ERR_LIMIT, "'%s' is larger than the limit of %zu bytes", path, limit);
+    }
+    mem_wipe(chunk, sizeof(chunk));
+    if (ret < 0)
+        buf_release(out);
+    return ret;
+}
+
+int file_read(struct buf *out, const char *path, size_t limit, struct err *err)
+{
     buf_init(out, limit);
     /* Opening a pipe without O_NONBLOCK would wait for its writer. */
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        err_errno(err, errno, "cannot read '%s'", path);
-        goto out;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        err_set(err, ERR_INVALID, "cannot read '%s': not a regular file", path);
-        goto out;
-    }
-    for (;;) {
-        ssize_t n = read(fd, chunk, sizeof(chunk));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            err_errno(err, errno, "cannot read '%s'", path);
-            goto out;
-        }
-        if (n == 0)
-            break;
-        if (buf_add(out, chunk, (size_t)n) < 0) {
-            err_set(err, ERR_LIMIT, "'%s' is larger than the limit of %zu bytes", path, limit);
-            goto out;
-        }
-    }
-    ret = 0;
-out:
-    mem_wipe(chunk, sizeof(chunk));
-    if (fd >= 0)
-        close(fd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return err_errno(err, errno, "cannot read '%s'", path);
+    int ret = read_regular(out, fd, path, limit, err);
+    close(fd);
     return ret;
 }
 
@@ -101,8 +97,6 @@ int file_read_beneath(struct buf *out, const char *folder, const char *path, siz
 {
     struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-    struct stat st;
-    char proc[64];
     int rc = -1;
     buf_init(out, limit);
     int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -111,11 +105,8 @@ int file_read_beneath(struct buf *out, const char *folder, const char *path, siz
         err_errno(err, errno, "cannot open '%s'", path);
         if (err && (errno == ENOENT || errno == ENOTDIR))
             err->code = ERR_NOT_FOUND;
-    } else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        err_set(err, ERR_INVALID, "'%s' is no regular file", path);
     } else {
-        snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-        rc = file_read(out, proc, limit, err);
+        rc = read_regular(out, fd, path, limit, err);
     }
     if (fd >= 0)
         close(fd);

@@ -8,7 +8,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* Reads a regular file of at most `limit` bytes into *out (initialised here; release it). */
+/* Reads a regular file of at most `limit` bytes into *out (initialised here; release it, but after
+ * an error there is nothing in it). */
 int file_read(struct buf *out, const char *path, size_t limit, struct err *err);
 /* The same of a file whose `path` is relative to `folder`: no link is followed out of it.
  * ERR_NOT_FOUND, ERR_LIMIT, ERR_INVALID (no regular file). */

@@ -1,6 +1,7 @@
 /* `gantry build`. */
 #include "services/cli/build.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,13 +146,15 @@ static int choose(struct build_options *options, const char *source)
 static int read_buildspec(const char *source, const char *name, struct buf *out, struct err *err)
 {
     char *path = mem_printf("%s/%s", source, name);
-    char *real = realpath(path, NULL);
     char *root = realpath(source, NULL);
+    char *real = realpath(path, NULL);
     int rc = 0;
-    if (real && root && (!str_starts(real, root) || real[strlen(root)] != '/'))
+    if (!real)
+        rc = err_errno(err, errno, "cannot read '%s'", name);
+    else if (root && (!str_starts(real, root) || real[strlen(root)] != '/'))
         rc = err_set(err, ERR_INVALID, "'%s' lies outside the source", name);
     else
-        rc = file_read(out, real ? real : path, BUILDSPEC_SIZE_MAX, err);
+        rc = file_read_beneath(out, source, name, BUILDSPEC_SIZE_MAX, err);
     free(path);
     free(real);
     free(root);

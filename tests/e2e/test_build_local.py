@@ -107,6 +107,8 @@ def test_a_failing_command_is_exit_1_and_a_bad_buildspec_is_exit_2(folder):
     (["--buildspec", "none.yml"], "there is no 'none.yml' in"),
     (["--buildspec", "../outside.yml"], "--buildspec is a path below it"),
     (["--buildspec", "link.yml"], "'link.yml' lies outside the source"),
+    (["--buildspec", "big.yml"], "gantry: 'big.yml' is larger than the limit of 262144 bytes\n"),
+    (["--buildspec", "dir"], "gantry: cannot read 'dir': not a regular file\n"),
     (["--dockerfile", "D"], "needs --image"),
     (["--env", "A-B=1"], "'A-B' is no name of a variable"),
     (["--env", "GANTRY_TEST_UNSET"], "but it has none"),
@@ -116,6 +118,8 @@ def test_a_failing_command_is_exit_1_and_a_bad_buildspec_is_exit_2(folder):
 def test_what_cannot_be_meant_is_exit_2_with_the_reason(folder, words, says):
     (folder.parent / "outside.yml").write_text(spec("true"))
     (folder / "link.yml").symlink_to(folder.parent / "outside.yml")
+    (folder / "big.yml").write_text("#" * 300_000)
+    (folder / "dir").mkdir()
     (folder / "buildspec.yml").write_text(spec("true"))
     done = build(folder, *words)
     assert (done.returncode, done.stdout) == (2, "")

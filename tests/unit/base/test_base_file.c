@@ -73,7 +73,11 @@ static void a_file_larger_than_the_limit_is_refused(void **state)
     assert_int_equal(file_write(path, "12345", 5, 0600, &err), 0);
     assert_int_equal(file_read(&buf, path, 4, &err), -1);
     assert_int_equal(err.code, ERR_LIMIT);
-    buf_release(&buf);
+    assert_null(buf.data);
+    assert_int_equal(file_read_beneath(&buf, *state, "file", 4, &err), -1);
+    assert_int_equal(err.code, ERR_LIMIT);
+    assert_string_equal(err.msg, "'file' is larger than the limit of 4 bytes");
+    assert_null(buf.data);
     free(path);
 }
 
