@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 #include "base/mem.h"
 #include "events/event.h"
 #include "services/cli/build.h"
+#include "services/cli/cli.h"
 
 #define ATTEMPT     3                  /* the last: what this machine can't run is told at once */
 #define PENDING_MAX (64 * 1024 * 1024) /* of output that nobody took yet */
@@ -208,10 +210,29 @@ static int on_source(void *arg, const char *dir, void (*done)(const struct err *
     return 0;
 }
 
+static void say_reports(struct build_session *session)
+{
+    json_t *finished = event_to_json(session->finished);
+    const json_t *report;
+    size_t i;
+    if (session->finished->n_reports)
+        build_session_say(session, "Reports");
+    json_array_foreach(jget(finished, "reports"), i, report)
+    {
+        struct buf words;
+        buf_init(&words, 8192);
+        report_words(report, &words);
+        build_session_say(session, "  %s", buf_cstr(&words));
+        buf_release(&words);
+    }
+    json_decref(finished);
+}
+
 static void say_end(struct build_session *session)
 {
     const Gantry__V1__Finished *finished = session->finished;
     char took[32];
+    say_reports(session);
     if (finished->n_exported)
         build_session_say(session, "Exported variables");
     for (size_t i = 0; i < finished->n_exported; i++)

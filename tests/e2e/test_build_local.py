@@ -221,6 +221,18 @@ def test_the_log_says_which_runtimes_are_there_and_which_are_not(folder):
     assert "built\n" in after
 
 
+def test_reports_are_told_at_the_end_also_of_a_build_that_failed(folder):
+    (folder / "buildspec.yml").write_text(
+        "version: 0.2\nphases: {build: {commands: [cp tests.xml unit.xml, 'false']}}\nreports:\n  unit: {files: unit.xml}\n"
+        "  lines: {files: cover.xml, file-format: COBERTURAXML}\n  none: {files: nothing.xml}\n")
+    (folder / "tests.xml").write_text('<testsuite><testcase name="a" time="0.5"/><testcase name="b" time="1"><failure message="no"/></testcase></testsuite>')
+    (folder / "cover.xml").write_text('<coverage><packages><package><classes><class filename="a.py"><lines><line number="1" hits="1"/>'
+                                      '<line number="2" hits="0"/></lines></class></classes></package></packages></coverage>')
+    done = build(folder)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "\nReports\n  unit: 1 of 2 passed, 1 failed, 1 s\n  lines: 50.0 % of 2 lines\nBuild FAILED" in done.stdout
+
+
 def test_a_secret_is_given_by_env_and_masked_and_asked_for_where_it_is_not(folder):
     (folder / "buildspec.yml").write_text(
         "version: 0.2\nenv:\n  secrets-manager: {PASSWORD: 'shop/db:password'}\n"
