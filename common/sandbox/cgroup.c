@@ -215,8 +215,6 @@ int cgroup_limit(const struct cgroup_root *root, const char *name,
         snprintf(text, sizeof(text), "%llu", (unsigned long long)limits->memory_bytes);
         if (put(root->memory, name, root->v2 ? "memory.max" : "memory.limit_in_bytes", text) < 0)
             return err_errno(err, errno, "cannot limit memory in '%s'", root->memory);
-        if (root->v2)
-            (void)put(root->memory, name, "memory.oom.group", "1");
         /* Swap, where it is accounted, counts as memory. */
         (void)put(root->memory, name, root->v2 ? "memory.swap.max" : "memory.memsw.limit_in_bytes",
                   root->v2 ? "0" : text);
@@ -232,23 +230,23 @@ int cgroup_limit(const struct cgroup_root *root, const char *name,
     return 0;
 }
 
-bool cgroup_was_oom(const struct cgroup_root *root, const char *name)
+uint64_t cgroup_oom_kills(const struct cgroup_root *root, const char *name)
 {
     char path[512];
     struct buf text;
-    bool oom = false;
+    uint64_t kills = 0;
     if (!root->memory)
-        return false;
+        return 0;
     /* Version 1 counts where the process was, version 2 above it, too. */
     snprintf(path, sizeof(path), "%s/" PREFIX "%s/%s", root->memory, name,
              root->v2 ? "memory.events" : INNER "/memory.oom_control");
     if (file_read(&text, path, FILE_LIMIT, NULL) < 0)
-        return false;
+        return 0;
     const char *line = strstr(buf_cstr(&text), "oom_kill ");
     if (line)
-        oom = strtol(line + strlen("oom_kill "), NULL, 10) > 0;
+        kills = strtoull(line + strlen("oom_kill "), NULL, 10);
     buf_release(&text);
-    return oom;
+    return kills;
 }
 
 int cgroup_remove(const struct cgroup_root *root, const char *name)

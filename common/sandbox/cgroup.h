@@ -28,8 +28,8 @@ int cgroup_make(const struct cgroup_root *root, const char *name, struct strv *j
                 struct err *err);
 int cgroup_limit(const struct cgroup_root *root, const char *name,
                  const struct sandbox_limits *limits, struct err *err);
-/* True when the kernel ended something in it for want of memory. */
-bool cgroup_was_oom(const struct cgroup_root *root, const char *name);
+/* How many of its processes the kernel ended for want of memory. */
+uint64_t cgroup_oom_kills(const struct cgroup_root *root, const char *name);
 /* 0; -1: something is still in it. */
 int cgroup_remove(const struct cgroup_root *root, const char *name);
 

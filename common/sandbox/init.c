@@ -184,6 +184,10 @@ _Noreturn static void become_command(struct init *in)
     for (const char *s; envc < ENV_MAX - 1 && (s = wire_next(&in->packet, &at));)
         env[envc++] = s;
     int nothing = open("/dev/null", O_RDWR);
+    int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    /* Without it the kernel may end init first, when it wants memory back. */
+    if (score < 0 || write(score, "1000", 4) != 4)
+        dprintf(in->packet.fds[0], "oom_score_adj: %s\n", strerror(errno));
     if (setns(in->user_ns, CLONE_NEWUSER) != 0 || setns(in->mount_ns, CLONE_NEWNS) != 0 ||
         dup2(nothing, 0) < 0 || dup2(in->packet.fds[0], 1) < 0 || dup2(in->packet.fds[0], 2) < 0 ||
         refuse_keys() != 0)

@@ -32,6 +32,8 @@ struct sandbox {
     struct err err; /* why it failed */
     struct sandbox_limits limits;
     char *limit_reason;
+    uint64_t oom_kills; /* when it was looked at last */
+    char over_memory[80];
     /* what was asked to run */
     bool running;
     struct wire_packet *pending; /* until it is ready; its descriptors are ours */

@@ -161,7 +161,8 @@ _Noreturn static void become_bwrap(struct launcher *l)
     dup2(l->packet.fds[0], WIRE_FD);
     for (uint64_t i = 0; i < l->packet.header.a; i++)
         put_text(wire_next(&l->packet, &at), "0");
-    put_text("/proc/self/oom_score_adj", "1000");
+    /* Before anything else on this machine, and after its commands. */
+    put_text("/proc/self/oom_score_adj", "900");
     for (const char *s; argc < ARGS_MAX - 1 && (s = wire_next(&l->packet, &at));)
         argv[argc++] = s;
     execve(l->bwrap, (char *const *)argv, env);

@@ -108,6 +108,17 @@ struct sandbox *box_new(struct sandbox_pool *pool, struct err *err)
 
 static void send_pending(struct sandbox *box);
 
+const char *sandbox_over_memory(struct sandbox *box)
+{
+    const uint64_t kills = cgroup_oom_kills(&box->pool->cgroup, box->name);
+    const bool over = kills > box->oom_kills && box->limits.memory_bytes;
+    box->oom_kills = kills;
+    snprintf(box->over_memory, sizeof(box->over_memory),
+             "It used more memory than the limit of %llu MiB",
+             (unsigned long long)(box->limits.memory_bytes >> 20));
+    return over ? box->over_memory : NULL;
+}
+
 static void on_exited(struct sandbox *box, int status)
 {
     struct sandbox_exit result = {.code = -1, .limit = box->limit_reason};
@@ -118,11 +129,8 @@ static void on_exited(struct sandbox *box, int status)
         result.code = WEXITSTATUS(status);
     else
         result.signo = WTERMSIG(status);
-    if (status != 0 && !box->limit_reason && cgroup_was_oom(&box->pool->cgroup, box->name)) {
-        box->limit_reason = mem_printf("It used more memory than the limit of %llu MiB",
-                                       (unsigned long long)(box->limits.memory_bytes >> 20));
-        result.limit = box->limit_reason;
-    }
+    if (status != 0 && !result.limit)
+        result.limit = sandbox_over_memory(box);
     box->on_exit(box, &result, box->exit_arg);
 }
 
@@ -160,9 +168,14 @@ static void on_lost(struct sandbox *box)
 {
     struct err err = {0};
     char said[400];
+    const char *over;
     if (box->state == BOX_MAKING) {
         words_of(box, said, sizeof(said));
         view_explain(&err, said);
+    } else if ((over = sandbox_over_memory(box))) {
+        /* Nothing else in it was large: it filled a tmpfs. */
+        free(box->limit_reason);
+        box->limit_reason = mem_strdup(over);
     } else {
         err_set(&err, ERR_UNAVAILABLE, "the sandbox ended: something on this machine killed it");
     }
@@ -263,6 +276,8 @@ static void tell_failure(void *arg)
 {
     struct sandbox *box = arg;
     struct sandbox_exit result = {.code = -1, .limit = box->limit_reason, .err = box->err};
+    if (box->err.code == ERR_NONE)
+        result.signo = SIGKILL;
     if (box->gone)
         on_gone(box);
     if (!box->running)

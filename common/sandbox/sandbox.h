@@ -102,6 +102,9 @@ struct sandbox_exec {
     void *arg;
 };
 int sandbox_run(struct sandbox *sandbox, const struct sandbox_exec *exec, struct err *err);
+/* The reason, valid until the next call, if since that one the kernel ended processes of it for
+ * want of the memory that its control group may have; else NULL. */
+const char *sandbox_over_memory(struct sandbox *sandbox);
 
 /* SIGTERM to every process; SIGKILL once grace_ms passed. gone() when no process is left. */
 void sandbox_stop(struct sandbox *sandbox, int64_t grace_ms, void (*gone)(void *arg), void *arg);

@@ -204,8 +204,10 @@ static void on_status(int what, void *arg)
     buf_reset(&shell->line);
     if (!shell->busy)
         return;
+    /* Asked after each: what a command got over is not the reason why a later one failed. */
+    const char *over = sandbox_over_memory(shell->sandbox);
     if (good)
-        done(shell, &(struct shell_exit){.code = (int)code});
+        done(shell, &(struct shell_exit){.code = (int)code, .limit = code ? over : NULL});
     else
         refused(shell, word);
 }
