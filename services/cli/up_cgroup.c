@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -16,10 +17,14 @@
 /* Linux Documentation/admin-guide/cgroup-v2.rst ("Delegation", "No Internal Process Constraint")
  * and cgroup-v1/. In v2 the builder itself lives in a leaf of the delegated group, beside the
  * groups that it makes for builds: who moves a process must be allowed to write in what both have
- * above them. */
+ * above them. A supervisor that its manager gave a group of its own (systemd, CGROUP_DELEGATION.md)
+ * is a process within it, and goes to a leaf beside that, with the other services. */
 
 #define PREFIX      "gantry-up-" /* and the supervisor's pid */
 #define LEAF        "service"
+#define OWN_LEAF    "supervisor"
+#define ENABLE      "+memory +pids +cpu"
+#define DISABLE     "-memory -pids -cpu"
 #define PROC_MAX    (1024 * 1024)
 #define REMOVE_WAIT 100 /* times 10 ms */
 
@@ -184,21 +189,77 @@ static char *make_group(struct up_cgroup *cgroup, const char *parent, struct err
     return path;
 }
 
+/* Whether nobody else counts on the group as it is. */
+static int check_own(const char *parent, struct err *err)
+{
+    char *path = mem_printf("%s/cgroup.procs", parent);
+    char *own = mem_printf("%d\n", (int)getpid());
+    struct buf text;
+    char delegated = '0';
+    int rc = 0;
+
+    if (file_read(&text, path, PROC_MAX, NULL) != 0 || !str_eq(buf_cstr(&text), own))
+        rc = err_set(err, ERR_DENIED, "others run in '%s', too; a systemd unit has one of its own",
+                     parent);
+    else if (access("/run/systemd/system", F_OK) == 0 &&
+             (getxattr(parent, "trusted.delegate", &delegated, 1) != 1 || delegated != '1'))
+        rc = err_set(err, ERR_DENIED, "'%s' is not delegated; a systemd unit needs Delegate=yes",
+                     parent);
+    buf_release(&text);
+    free(own);
+    free(path);
+    return rc;
+}
+
+static int enter_own_leaf(struct up_cgroup *cgroup, const char *parent, struct err *err)
+{
+    char *leaf = mem_printf("%s/" OWN_LEAF, parent);
+    int rc = check_own(parent, err);
+
+    if (rc == 0 &&
+        ((mkdir(leaf, 0755) != 0 && errno != EEXIST) || put(leaf, "cgroup.procs", "0") != 0)) {
+        rc = err_errno(err, errno, "cannot enter '%s'", leaf);
+        (void)rmdir(leaf);
+    }
+    if (rc == 0)
+        cgroup->left = mem_strdup(parent);
+    free(leaf);
+    return rc;
+}
+
+static void leave_own_leaf(struct up_cgroup *cgroup)
+{
+    if (!cgroup->left)
+        return;
+    char *leaf = mem_printf("%s/" OWN_LEAF, cgroup->left);
+    if (put(cgroup->left, "cgroup.subtree_control", DISABLE) == 0 &&
+        put(cgroup->left, "cgroup.procs", "0") == 0)
+        (void)rmdir(leaf);
+    free(leaf);
+    free(cgroup->left);
+    cgroup->left = NULL;
+}
+
 static int make_v2(struct up_cgroup *cgroup, const char *parent, const struct passwd *user,
                    struct err *err)
 {
-    static const char enable[] = "+memory +pids +cpu";
     char *path = NULL, *leaf = NULL, *procs = NULL;
     int rc = -1;
 
-    if (put(parent, "cgroup.subtree_control", enable) != 0)
-        return err_errno(err, errno, "'%s' does not pass memory, pids and cpu on", parent);
+    if (put(parent, "cgroup.subtree_control", ENABLE) != 0) {
+        if (errno != EBUSY)
+            return err_errno(err, errno, "'%s' does not pass memory, pids and cpu on", parent);
+        if (enter_own_leaf(cgroup, parent, err) != 0)
+            return -1;
+        if (put(parent, "cgroup.subtree_control", ENABLE) != 0)
+            return err_errno(err, errno, "'%s' does not pass memory, pids and cpu on", parent);
+    }
     path = make_group(cgroup, parent, err);
     if (!path)
         return -1;
     leaf = mem_printf("%s/" LEAF, path);
     procs = mem_printf("%s/cgroup.procs", leaf);
-    if (put(path, "cgroup.subtree_control", enable) != 0 || mkdir(leaf, 0755) != 0 ||
+    if (put(path, "cgroup.subtree_control", ENABLE) != 0 || mkdir(leaf, 0755) != 0 ||
         give(path, NULL, user) != 0 || give(path, "cgroup.procs", user) != 0 ||
         give(path, "cgroup.subtree_control", user) != 0 || give(leaf, NULL, user) != 0 ||
         give(leaf, "cgroup.procs", user) != 0) {
@@ -268,6 +329,11 @@ static int make(struct up_cgroup *cgroup, const struct mount *mount, const struc
         return make_v2(cgroup, mount->v2, user, err);
     if (mount->v1[0] || mount->v1[1] || mount->v1[2])
         return make_v1(cgroup, mount, user, err);
+    if (mount->v2)
+        return err_set(
+            err, ERR_NOT_FOUND,
+            "'%s' has not all of memory, pids and cpu; a systemd unit needs Delegate=yes",
+            mount->v2);
     return err_set(err, ERR_NOT_FOUND, "no control groups for memory, pids and cpu are mounted");
 }
 
@@ -298,6 +364,7 @@ void up_cgroup_remove(struct up_cgroup *cgroup)
     for (size_t i = 0; i < cgroup->folders.count; i++)
         remove_groups(cgroup->folders.items[i]);
     strv_release(&cgroup->folders);
+    leave_own_leaf(cgroup);
     if (cgroup->join_fd >= 0)
         close(cgroup->join_fd);
     cgroup->join_fd = -1;

@@ -48,6 +48,7 @@ char *up_address(const struct up_settings *settings, const struct up_kind *kind)
 struct up_cgroup {
     char *place;         /* as GANTRY_BUILDER_CGROUP wants it; NULL: none */
     struct strv folders; /* made here */
+    char *left;          /* the group that this process was in and returns to (v2), or NULL */
     int join_fd;         /* cgroup.procs that the builder enters (v2), or -1 */
 };
 /* Makes and delegates it to `user`. -1 and *err: there is none, which is no failure. */

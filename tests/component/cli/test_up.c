@@ -1,4 +1,5 @@
 /* `gantry up` over scripts that stand in for the services. */
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -39,6 +41,7 @@ struct fixture {
     struct strv env;
     bool ended;
     struct loop_child_exit result;
+    int group; /* cgroup.procs that it begins in, or -1 */
 };
 
 static void on_output(struct loop_child *child, const char *data, size_t len, void *arg)
@@ -68,6 +71,7 @@ static int setup(void **state)
 
     snprintf(f->dir, sizeof(f->dir), "/tmp/gantry-up-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
+    f->group = -1;
     f->loop = loop_new(1);
     buf_init(&f->out, 16 * 1024 * 1024);
     buf_init(&f->err, 1024 * 1024);
@@ -101,6 +105,13 @@ static void service(struct fixture *f, const char *name, const char *script)
     free(path);
 }
 
+static int enter_group(void *arg)
+{
+    const struct fixture *f = arg;
+
+    return f->group < 0 || write(f->group, "0", 1) == 1 ? 0 : -1;
+}
+
 static void up(struct fixture *f, const char *const *args)
 {
     const char *argv[32] = {GANTRY_CLI, "up", "--programs", f->dir};
@@ -114,7 +125,9 @@ static void up(struct fixture *f, const char *const *args)
                                          .on_output = on_output,
                                          .on_error_output = on_error_output,
                                          .on_exit = on_exit_of,
-                                         .arg = f};
+                                         .arg = f,
+                                         .pre_exec = enter_group,
+                                         .pre_exec_arg = f};
     if (loop_child_start(&f->child, f->loop, &opts, &err) != 0)
         fail_msg("%s", err.msg);
 }
@@ -483,6 +496,69 @@ static void a_builder_under_root_gets_control_groups_of_its_own_that_go_with_it(
     free(first);
 }
 
+/* As systemd starts a unit; where Linux has version 2 of control groups. */
+static void start_in_a_group(struct fixture *f, const char *group, const char *delegated)
+{
+    char *procs = mem_printf("%s/cgroup.procs", group);
+
+    assert_int_equal(mkdir(group, 0755), 0);
+    assert_int_equal(setxattr(group, "trusted.delegate", delegated, 1, 0), 0);
+    f->group = open(procs, O_WRONLY | O_CLOEXEC);
+    assert_true(f->group >= 0);
+    free(procs);
+    service(f, "console", "echo \"console is in $(cat /proc/self/cgroup)\"\n" PATIENT);
+    service(f, "builder",
+            "echo \"builder is in $(cat /proc/self/cgroup) of $GANTRY_BUILDER_CGROUP\"\n" PATIENT);
+    up(f, ARGS("--only", "builder,console", "--set", "builder.user=nobody"));
+    close(f->group);
+    wait_for(f, "builder runs");
+    wait_for(f, "console runs");
+}
+
+static void in_a_delegated_group_of_its_own_it_makes_room_for_the_builders(void **state)
+{
+    struct fixture *f = *state;
+
+    if (geteuid() != 0 || access("/sys/fs/cgroup/cgroup.controllers", F_OK) != 0)
+        skip();
+    char *group = mem_printf("/sys/fs/cgroup/gantry-test-%d", (int)getpid());
+    start_in_a_group(f, group, "1");
+    const char *name = strrchr(group, '/');
+    char *console = mem_printf("console is in 0::%s/supervisor\n", name);
+    char *builder =
+        mem_printf("builder is in 0::%s/gantry-up-%d/service of v2:%s/gantry-up-%d\n", name,
+                   (int)loop_child_pid(f->child), group, (int)loop_child_pid(f->child));
+    assert_has(buf_cstr(&f->out), console);
+    assert_has(buf_cstr(&f->out), builder);
+    loop_child_stop(f->child);
+    wait_end(f);
+    /* Whoever made it finds it as it was. */
+    assert_int_equal(rmdir(group), 0);
+    free(console);
+    free(builder);
+    free(group);
+}
+
+static void a_group_that_systemd_did_not_delegate_stays_as_it_is(void **state)
+{
+    struct fixture *f = *state;
+
+    if (geteuid() != 0 || access("/sys/fs/cgroup/cgroup.controllers", F_OK) != 0 ||
+        access("/run/systemd/system", F_OK) != 0)
+        skip();
+    char *group = mem_printf("/sys/fs/cgroup/gantry-test-%d", (int)getpid());
+    start_in_a_group(f, group, "0");
+    wait_for(f, "builds run without control groups: ");
+    assert_has(buf_cstr(&f->out), "Delegate=yes");
+    char *in = mem_printf("console is in 0::%s\n", strrchr(group, '/'));
+    assert_has(buf_cstr(&f->out), in);
+    loop_child_stop(f->child);
+    wait_end(f);
+    assert_int_equal(rmdir(group), 0);
+    free(in);
+    free(group);
+}
+
 static void without_a_user_for_builds_it_goes_on_and_says_so(void **state)
 {
     struct fixture *f = *state;
@@ -514,6 +590,8 @@ int main(void)
         TEST(a_second_signal_kills_what_is_left),
         TEST(services_end_with_a_supervisor_that_is_killed),
         TEST(a_builder_under_root_gets_control_groups_of_its_own_that_go_with_it),
+        TEST(in_a_delegated_group_of_its_own_it_makes_room_for_the_builders),
+        TEST(a_group_that_systemd_did_not_delegate_stays_as_it_is),
         TEST(without_a_user_for_builds_it_goes_on_and_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
