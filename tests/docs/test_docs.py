@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 
 import pytest
@@ -74,6 +75,18 @@ def test_settings_in_the_docs_are_accepted_by_every_service(found, tmp_path):
         done = subprocess.run([program(service), "--config", path, "--check"], capture_output=True, text=True,
                               env={"PATH": os.environ["PATH"], "GANTRY_KAFKA": "127.0.0.1:1"})
         assert done.returncode == 0, f"{service}: {done.stderr}"
+
+
+@pytest.mark.parametrize("found", [b for b in blocks("ini") if "ExecStart=" in b[1]], ids=name)
+def test_a_unit_in_the_docs_starts_what_is_installed_with_options_it_knows(found, tmp_path):
+    words = shlex.split(re.search(r"^ExecStart=/usr/local/bin/(.+)$", found[1], re.M)[1])
+    done = gantry(*words[1:], "--help", env={"PATH": os.environ["PATH"]})
+    assert words[0] == "gantry" and done.returncode == 0, done.stderr
+    if shutil.which("systemd-analyze"):
+        unit = tmp_path / "gantry.service"
+        unit.write_text(found[1].replace("/usr/local/bin/gantry", str(BUILD / "services/cli/gantry")))
+        done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
+        assert done.returncode == 0 and "gantry.service" not in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
