@@ -167,14 +167,14 @@ int file_mkdirs(const char *path, mode_t mode, struct err *err)
     int ret = 0;
 
     for (char *p = copy; *p && ret == 0; p++) {
-        bool last = p[1] == '\0';
+        const bool end = p[1] == '\0', last = p[1 + strspn(p + 1, "/")] == '\0';
         char kept;
 
-        if (*p == '/' || (p[1] != '/' && !last))
+        if (*p == '/' || (p[1] != '/' && !end))
             continue;
         kept = p[1];
         p[1] = '\0';
-        if (mkdir(copy, mode) < 0 && errno != EEXIST)
+        if (mkdir(copy, last ? mode : mode | 0111) < 0 && errno != EEXIST)
             ret = err_errno(err, errno, "cannot make the folder '%s'", copy);
         p[1] = kept;
     }

@@ -20,6 +20,7 @@ int file_read_beneath(struct buf *out, const char *folder, const char *path, siz
 int file_write(const char *path, const void *data, size_t len, mode_t mode, struct err *err);
 /* A new file, which must not be there yet; not made durable. */
 int file_create(const char *path, const void *data, size_t len, mode_t mode, struct err *err);
+/* Those above it that are missing let everybody through: another user may have its folder there. */
 int file_mkdirs(const char *path, mode_t mode, struct err *err);
 /* The folders made in `path` come and go and have nothing to do with each other: a file system that
  * knows such a mark spreads them over the disk. ext4 does not give an inode away within a minute of

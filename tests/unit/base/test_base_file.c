@@ -46,6 +46,26 @@ static void what_was_written_is_read(void **state)
     free(path);
 }
 
+static void a_folder_is_ones_own_and_those_above_it_let_others_through(void **state)
+{
+    static const struct {
+        const char *path;
+        mode_t mode;
+    } wanted[] = {{"/a", 0711}, {"/a/b", 0711}, {"/a/b/c", 0700}};
+    char *path = mem_printf("%s/a//b/c/", (char *)*state);
+    struct err err = {0};
+    struct stat st;
+
+    assert_int_equal(file_mkdirs(path, 0700, &err), 0);
+    free(path);
+    for (size_t i = 0; i < 3; i++) {
+        path = mem_printf("%s%s", (char *)*state, wanted[i].path);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, wanted[i].mode);
+        free(path);
+    }
+}
+
 static void a_folder_is_marked_where_its_file_system_has_such_a_mark(void **state)
 {
     struct statfs fs;
@@ -241,6 +261,7 @@ int main(void)
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(what_was_written_is_read),
+        IN_FOLDER(a_folder_is_ones_own_and_those_above_it_let_others_through),
         IN_FOLDER(a_folder_is_marked_where_its_file_system_has_such_a_mark),
         IN_FOLDER(a_file_larger_than_the_limit_is_refused),
         IN_FOLDER(a_missing_file_is_not_found_and_the_message_names_it),
