@@ -278,6 +278,8 @@ static int run(struct build_machine *m, const struct build_options *options,
     char *about = build_facts_text(facts, copied);
     struct build_session *session = build_session_open(m, copied, about);
     enum build_end end;
+    if (options->cpu > 0 || options->memory_bytes)
+        build_session_say(session, "This machine's %s", sandbox_pool_means(m->pool));
     if (options->batch) {
         end = build_batch_run(session, options, facts, release);
     } else {

@@ -90,6 +90,13 @@ def test_a_folder_is_built_as_it_is_and_its_log_is_standard_output(folder):
     assert leftovers(BUILDER) == []
 
 
+def test_what_limits_a_build_is_told_to_who_gives_limits(folder):
+    (folder / "buildspec.yml").write_text(spec("true"))
+    assert "limits" not in build(folder).stdout
+    done = build(folder, "--cpu", "0.5", "--memory", "512Mi")
+    assert done.returncode == 0 and re.search("^This machine's limits: memory by .+, cpu by ", done.stdout, re.M), done.stdout
+
+
 def test_a_failing_command_is_exit_1_and_a_bad_buildspec_is_exit_2(folder):
     (folder / "buildspec.yml").write_text(spec("exit 7"))
     done = build(folder)
