@@ -22,15 +22,22 @@ ENDED = ("succeeded", "failed", "stopped", "superseded")
 SERVICES = ["source-watcher", "promoter", "builder", "deployer", "approver", "notifier", "console"]
 
 
-def free_port():
-    """A port, free with the one after it, below those that the kernel gives to clients: a server that is down for a
-    while finds its port free again."""
+given = set()
+
+
+def free_port(count=2):
+    """The first of `count` ports in a row that are free and were given to nobody before, below those that the kernel gives
+    to clients: a server that has not started yet, or is down for a while, finds its port free."""
     while True:
-        port = random.randrange(20000, 30000)
-        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", port))
-            two.bind(("127.0.0.1", port + 1))
-            return port
+        first = random.randrange(20000, 30000)
+        ports = range(first, first + count)
+        if given.intersection(ports):
+            continue
+        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+            for port in ports:
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            given.update(ports)
+            return first
 
 
 def environment():

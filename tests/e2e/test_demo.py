@@ -14,25 +14,15 @@ import tempfile
 import urllib.request
 
 import pytest
-from stack import ROOT, environment, eventually
+from stack import ROOT, environment, eventually, free_port
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 PORTS = 23
 
 
-def free_ports():
-    """The first of as many free ports as a demo takes."""
-    while True:
-        base = random.randrange(20000, 30000)
-        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
-            for port in range(base, base + PORTS):
-                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return base
-
-
 class Demo:
     def __init__(self, folder, kafka=None):
-        self.folder, self.base = folder, free_ports()
+        self.folder, self.base = folder, free_port(PORTS)
         self.user = f"gantry-demo-{self.base}" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self.env = dict(environment(), GANTRY_DEMO_DIR=str(folder), GANTRY_DEMO_PORT=str(self.base))
         if kafka:
