@@ -113,10 +113,12 @@ const char *sandbox_over_memory(struct sandbox *box)
     const uint64_t kills = cgroup_oom_kills(&box->pool->cgroup, box->name);
     const bool over = kills > box->oom_kills && box->limits.memory_bytes;
     box->oom_kills = kills;
+    if (!over)
+        return NULL;
     snprintf(box->over_memory, sizeof(box->over_memory),
              "It used more memory than the limit of %llu MiB",
              (unsigned long long)(box->limits.memory_bytes >> 20));
-    return over ? box->over_memory : NULL;
+    return box->over_memory;
 }
 
 static void on_exited(struct sandbox *box, int status)

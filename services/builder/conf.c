@@ -88,8 +88,7 @@ const struct conf_item builder_conf_items[] = {
          "name of a secret that holds a first admin's token; it may manage secrets"),
     ITEM("aws-region", CONF_STR, secrets.aws_region, NULL,
          "of SSM, Secrets Manager, KMS and S3, and AWS_REGION of builds; the builder's AWS_REGION "
-         "or "
-         "the profile's where not given"),
+         "or the profile's where not given"),
     ITEM("aws-endpoint-url", CONF_STR, secrets.aws_endpoint_url, NULL,
          "where what speaks like AWS answers; AWS_ENDPOINT_URL or AWS itself where not given"),
     ITEM("aws-profile", CONF_STR, secrets.aws_profile, NULL,

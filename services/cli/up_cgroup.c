@@ -244,16 +244,15 @@ static int make_v2(struct up_cgroup *cgroup, const char *parent, const struct pa
                    struct err *err)
 {
     char *path = NULL, *leaf = NULL, *procs = NULL;
-    int rc = -1;
+    int rc = put(parent, "cgroup.subtree_control", ENABLE);
 
-    if (put(parent, "cgroup.subtree_control", ENABLE) != 0) {
-        if (errno != EBUSY)
-            return err_errno(err, errno, "'%s' does not pass memory, pids and cpu on", parent);
+    if (rc != 0 && errno == EBUSY) {
         if (enter_own_leaf(cgroup, parent, err) != 0)
             return -1;
-        if (put(parent, "cgroup.subtree_control", ENABLE) != 0)
-            return err_errno(err, errno, "'%s' does not pass memory, pids and cpu on", parent);
+        rc = put(parent, "cgroup.subtree_control", ENABLE);
     }
+    if (rc != 0)
+        return err_errno(err, errno, "'%s' does not pass memory, pids and cpu on", parent);
     path = make_group(cgroup, parent, err);
     if (!path)
         return -1;
@@ -263,16 +262,15 @@ static int make_v2(struct up_cgroup *cgroup, const char *parent, const struct pa
         give(path, NULL, user) != 0 || give(path, "cgroup.procs", user) != 0 ||
         give(path, "cgroup.subtree_control", user) != 0 || give(leaf, NULL, user) != 0 ||
         give(leaf, "cgroup.procs", user) != 0) {
-        err_errno(err, errno, "cannot delegate '%s'", path);
+        rc = err_errno(err, errno, "cannot delegate '%s'", path);
         goto out;
     }
     cgroup->join_fd = open(procs, O_WRONLY | O_CLOEXEC);
     if (cgroup->join_fd < 0) {
-        err_errno(err, errno, "cannot open '%s'", procs);
+        rc = err_errno(err, errno, "cannot open '%s'", procs);
         goto out;
     }
     cgroup->place = mem_printf("v2:%s", path);
-    rc = 0;
 out:
     free(procs);
     free(leaf);
